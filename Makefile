@@ -1,0 +1,47 @@
+# make repro: set up everything and reproduce every number.  make test: every test.  make lab: open the notebooks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: setup data repro test lab lint lock reference clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "== setting up $(VENV) with the pinned dependencies (a few minutes the first time)"
+	@sh tools/system_packages.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+data: setup
+	@echo "== data: dvc pull from the in-repo store"
+	dvc pull --quiet data.dvc
+
+repro: data
+	@echo "== dvc repro: preprocess, augment, train, evaluate"
+	dvc repro
+	@cat artefacts/scores.md
+
+test: data
+	sh tools/test.sh
+
+lab: data
+	jupyter lab notebooks
+
+lint: setup
+	ruff check . && ruff format --check .
+
+# What follows is for maintainers.
+lock: setup
+	$(BIN)/python -m pip install --quiet uv
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+reference: data
+	$(BIN)/python tools/reference.py
+
+clean:
+	rm -rf build work .pytest_cache .coverage*

@@ -1,0 +1,17 @@
+"""Tissue segmentation (CSF, GM, WM) of brain MRI with a 2D UNet trained on small patches.
+
+Conventions, stated once: volumes are ``(x, y, z)`` in RAS+ order, stacks of slices ``(n, h, w)``, network input and output
+``(n, h, w, c)``, channel last. Label images hold 0 background, 1 CSF, 2 GM, 3 WM. Intensities are min-max normalised to [0, 1].
+"""
+
+import os
+
+# TensorFlow reads both when it is first imported. oneDNN's kernels are off by default on older processors, where they train
+# this network twice as fast (benchmarks/training_speed.py measures it).
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+__version__ = "0.1.0"
+
+TISSUES = ("CSF", "GM", "WM")
+"""Tissue names; the label of a tissue is its place here plus one, its output channel its place."""

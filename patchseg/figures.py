@@ -1,0 +1,136 @@
+"""Every picture. Each function returns a matplotlib Figure; `save` writes it as PNG, the same bytes each time."""
+
+import numpy as np
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from patchseg import TISSUES
+from patchseg.files import replacing
+
+# Okabe & Ito 2008: told apart with every kind of colour blindness, and different in lightness
+COLOURS = {"CSF": "#56B4E9", "GM": "#E69F00", "WM": "#F0E442"}
+_LABELS = ListedColormap(["black", *COLOURS.values()])
+_NORM = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
+_LINES = {0: "#0072B2", 1: "#D55E00", 2: "#009E73"}
+_STYLES = ("-", "--", ":")
+
+
+def save(figure, path):
+    """Write a figure as PNG (100 dpi) under a temporary name, then rename it."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, metadata={"Software": None})
+
+
+def _show_image(axes, image):
+    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
+
+
+def _show_labels(axes, labels):
+    axes.imshow(np.rot90(labels), cmap=_LABELS, norm=_NORM, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def _legend(figure, **position):
+    handles = [Patch(facecolor=colour, edgecolor="black", label=tissue) for tissue, colour in COLOURS.items()]
+    figure.legend(handles=handles, ncols=len(handles), frameon=False, **({"loc": "lower center"} | position))
+
+
+def slice_and_patches(image, patches, title):
+    """Show a slice on its grid (h, w) beside its patches (n, p, p), in the order of `patching.extract`."""
+    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+    left, right = figure.subfigures(1, 2)
+    axes = left.subplots()
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes.set(title=title, xlabel="pixels", ylabel="pixels", xticks=range(0, image.shape[1] + 1, patches.shape[2]), yticks=range(0, image.shape[0] + 1, patches.shape[1]))
+    axes.grid(color="#E69F00", linewidth=0.7)
+    edge = int(np.ceil(np.sqrt(len(patches))))
+    for number, cell in enumerate(right.subplots(edge, edge).flat):
+        cell.set_axis_off()
+        if number < len(patches):
+            cell.imshow(patches[number], cmap="gray", vmin=0, vmax=1)
+            cell.set_title(str(number), fontsize=8, pad=2)
+    right.suptitle(f"its {len(patches)} patches of {patches.shape[1]} × {patches.shape[2]} pixels")
+    return figure
+
+
+def zoomed_pairs(pairs):
+    """Show (image, mask, zoomed image, zoomed mask) tuples, a row each; without any, say so."""
+    if not pairs:
+        figure = Figure(figsize=(7.5, 0.8))
+        figure.text(0.5, 0.5, "This recipe zooms in on no patch.", ha="center", va="center")
+        return figure
+    figure = Figure(figsize=(7.5, 1.9 * len(pairs) + 0.6), layout="constrained")
+    grid = figure.subplots(len(pairs), 4, squeeze=False)
+    for row, (image, mask, zoomed_image, zoomed_mask) in zip(grid, pairs, strict=True):
+        _show_image(row[0], image)
+        _show_labels(row[1], mask)
+        _show_image(row[2], zoomed_image)
+        _show_labels(row[3], zoomed_mask)
+    for axes, title in zip(grid[0], ("patch", "its mask", "zoomed in", "its mask, zoomed in"), strict=True):
+        axes.set_title(title)
+    _legend(figure, loc="outside lower center")
+    return figure
+
+
+def learning_curve(history):
+    """Plot loss and validation Dice over the epochs of a history (see `training.fit`)."""
+    figure = Figure(figsize=(8.5, 3.4), layout="constrained")
+    loss, dice = figure.subplots(1, 2)
+    loss.plot(history.epoch, history.loss, color=_LINES[0], marker=".")
+    loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    for number, tissue in enumerate(reversed(TISSUES)):
+        dice.plot(history.epoch, history[f"val_dice_{tissue}"], color=_LINES[number], linestyle=_STYLES[number], marker=".", label=tissue)
+    best = int(history.val_dice.argmax())
+    dice.axvline(history.epoch[best], color="grey", linewidth=0.8, label=f"best mean, epoch {history.epoch[best]}")
+    dice.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
+    dice.legend(loc="lower right")
+    return figure
+
+
+def predictions(rows):
+    """Show (title, image, true labels, predicted labels) tuples, a row each."""
+    figure = Figure(figsize=(6.6, 2.1 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for axes, (title, image, truth, predicted) in zip(grid, rows, strict=True):
+        _show_image(axes[0], image)
+        _show_labels(axes[1], truth)
+        _show_labels(axes[2], predicted)
+        axes[0].set_title(title, fontsize=9, loc="left")
+    for axes, title in zip(grid[0][1:], ("true mask", "prediction"), strict=True):
+        axes.set_title(title, fontsize=9)
+    _legend(figure, loc="outside lower center")
+    return figure
+
+
+def tissue_maps(title, image, truth, predicted):
+    """Show an image beside its true and predicted labels, and where they differ (white)."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.subplots(1, 4)
+    _show_image(axes[0], image)
+    _show_labels(axes[1], truth)
+    _show_labels(axes[2], predicted)
+    axes[3].imshow(np.rot90(truth != predicted), cmap="gray", interpolation="nearest")
+    axes[3].set_axis_off()
+    for cell, name in zip(axes, ("T1w", "true labels", "prediction", "they differ (white)"), strict=True):
+        cell.set_title(name)
+    figure.suptitle(title)
+    _legend(figure, loc="outside lower center")
+    return figure
+
+
+def fold_sizes(curve):
+    """Plot Dice against fold size, a panel a tissue and a line a recipe (columns recipe, fold_size, tissue, dice)."""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(TISSUES), sharey=True)
+    for axes, tissue in zip(panels, reversed(TISSUES), strict=True):
+        for number, (recipe, rows) in enumerate(curve[curve.tissue == tissue].groupby("recipe", sort=False)):
+            axes.plot(rows.fold_size, rows.dice, color=_LINES[number % 3], linestyle=_STYLES[number % 3], marker="os^"[number % 3], label=recipe)
+        axes.axvline(1, color="grey", linewidth=0.8)
+        axes.set(title=tissue, xlabel="fold size (1 = as trained)", xscale="log")
+        axes.set_xticks(sorted(curve.fold_size.unique()), [f"{size:g}×" for size in sorted(curve.fold_size.unique())], minor=False)
+        axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    panels[0].set_ylabel("Dice, pooled over patches")
+    panels[0].legend(loc="lower center")
+    return figure

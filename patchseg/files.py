@@ -1,0 +1,80 @@
+"""Writing whole files or none, finding the project, and fingerprints."""
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from patchseg.errors import InputError
+
+
+@contextmanager
+def replacing(path):
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it otherwise.
+
+    Parameters
+    ----------
+    path : str or Path
+        Final name. Its suffixes are kept on the temporary name, because writers choose the format by suffix.
+
+    Yields
+    ------
+    temporary : Path
+        In the same folder, so that the rename is atomic.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def project_root(start="."):
+    """Return the nearest folder at or above `start` that holds `dvc.yaml`.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    start = Path(start).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise InputError(f"{start}: no dvc.yaml here or in a folder above; start from inside the patchseg project")
+
+
+def fingerprint(settings, files=()):
+    """Return the sha256 (hex) of JSON-able `settings` and of the contents of `files`, in their order."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in files:
+        with open(path, "rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+def write_table(table, path):
+    """Write a DataFrame as CSV, six significant digits, under a temporary name, then rename it."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def write_scores(table, markdown, folder):
+    """Write a score table (method, level, tissue, measures) as `scores.csv`, `scores.json` (for DVC) and `scores.md`."""
+    folder = Path(folder)
+    write_table(table, folder / "scores.csv")
+    nested = {}
+    for row in table.to_dict("records"):
+        values = {name: float(f"{row[name]:.6g}") for name in ("dice_pooled", "iou_pooled", "dice_mean", "iou_mean")}
+        nested.setdefault(row["method"], {}).setdefault(row["level"], {})[row["tissue"]] = values
+    for name, text in (("scores.json", json.dumps(nested, indent=2) + "\n"), ("scores.md", markdown)):
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,165 @@
+"""`params.yaml`: one section per stage, checked, and the recipes that override parts of it."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from patchseg.errors import InputError
+
+STAGES = ("preprocess", "augment", "train", "evaluate")
+Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Axes = Annotated[list[Literal["sagittal", "coronal", "axial"]], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A section refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocess(Section):
+    """Volume to patches."""
+
+    top: Annotated[float, Field(gt=0, le=100)]
+    axes: Axes
+    every: Count
+    slice_size: Count
+    patch_size: Count
+    square: bool
+    keep_empty: Share
+    seed: int
+    jobs: Count
+
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.slice_size % self.patch_size:
+            raise ValueError(f"slice_size {self.slice_size} is not a multiple of patch_size {self.patch_size}; use for example 256 and 64")
+        return self
+
+
+class Augment(Section):
+    """Patches to training set."""
+
+    share: Share
+    fractions: Annotated[list[Fraction], Field(min_length=1)]
+    seed: int
+
+
+class Train(Section):
+    """Training set to network."""
+
+    network: Literal["unet", "resunet"]
+    levels: Annotated[int, Field(ge=1, le=6)]
+    features: Count
+    blocks: Count
+    loss: Literal["bce", "dice_ce"]
+    flips: bool
+    gain: Annotated[float, Field(ge=0, lt=1)]
+    epochs: Count
+    steps_per_epoch: Count
+    batch_size: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine"]
+    patience: Count
+    validation_patches: Count
+    precision: Literal["float32", "mixed_bfloat16"]
+    seed: int
+
+
+class Evaluate(Section):
+    """Network to scores."""
+
+    fold_sizes: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    fold_every: Count
+    seed: int
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    dataset: str
+    preprocess: Preprocess
+    augment: Augment
+    train: Train
+    evaluate: Evaluate
+    recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
+
+    @model_validator(mode="after")
+    def _patches_fit_network(self):
+        step = 2 ** (self.train.levels - 1)
+        if self.preprocess.patch_size % step:
+            raise ValueError(f"patch_size {self.preprocess.patch_size} is not a multiple of {step}, as {self.train.levels} levels need")
+        for size in self.evaluate.fold_sizes:
+            if (size * self.preprocess.slice_size) % self.preprocess.patch_size:
+                raise ValueError(f"fold size {size} times slice_size {self.preprocess.slice_size} is not a multiple of patch_size {self.preprocess.patch_size}")
+        return self
+
+
+def load(path, recipe=None):
+    """Read and check `params.yaml`.
+
+    Parameters
+    ----------
+    path : str or Path
+    recipe : str, optional
+        Apply the overrides of this recipe.
+
+    Returns
+    -------
+    params : Params
+
+    Raises
+    ------
+    InputError
+        Naming file, key, value and mend: not YAML, an unknown key or recipe, a value out of range.
+    """
+    path = Path(path)
+    try:
+        raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; start from the project's params.yaml") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: holds no sections; start from the project's params.yaml")
+    params = _check(path, raw)
+    for name in params.recipes:
+        _check(path, _override(raw, params.recipes[name]), f"recipes.{name}: ")
+    if recipe is None:
+        return params
+    if recipe not in params.recipes:
+        raise InputError(f"{path}: recipe '{recipe}' is unknown; there are {', '.join(params.recipes)}")
+    return _check(path, _override(raw, params.recipes[recipe]))
+
+
+def _override(raw, overrides):
+    return {**raw, **{section: {**raw[section], **values} for section, values in overrides.items()}}
+
+
+def _check(path, raw, where=""):
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{path}: {where}key '{key}' (value {first['input']!r}) is unknown{_suggestion(first['loc'])}") from error
+        if first["type"] == "missing":
+            raise InputError(f"{path}: {where}key '{key}' is missing; the project's params.yaml shows a value") from error
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        raise InputError(f"{path}: {where}{key}{value}: {message}") from error
+
+
+def _suggestion(location):
+    section = Params
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation
+    close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; use one of {', '.join(section.model_fields)}"

@@ -1,0 +1,111 @@
+"""Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the same bytes each time."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from patchseg import params
+from patchseg.errors import InputError
+from patchseg.files import project_root, replacing
+from patchseg.progress import SWITCH
+
+NOTEBOOKS = {stage: f"{number}_{stage}" for number, stage in enumerate(params.STAGES, start=1)}
+TIMEOUT_S = 3600
+"""A cell that takes longer is taken for a hung kernel."""
+
+
+def strip(source, target):
+    """Copy a notebook without outputs, counters and metadata of the session, and with numbered cell ids.
+
+    DVC then sees that a notebook changed only where its text did, not because somebody ran it.
+    """
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    _write(_tidy(notebook), target)
+
+
+def run_stage(stage, recipe=None, out="."):
+    """Run the notebook of a stage with the settings of `params.yaml`.
+
+    Parameters
+    ----------
+    stage : {'preprocess', 'augment', 'train', 'evaluate'}
+    recipe : str, optional
+        A recipe of `params.yaml`; 'evaluate' takes all of them and needs none.
+    out : str
+        Folder, relative to the project, that gets `work/` and `artefacts/`.
+
+    Raises
+    ------
+    InputError
+        If stage, recipe or a setting is unknown, or the notebook does not know a parameter.
+    """
+    if stage not in NOTEBOOKS:
+        raise InputError(f"stage '{stage}' is unknown; there are {', '.join(NOTEBOOKS)}")
+    if (recipe is None) != (stage == "evaluate"):
+        raise InputError(f"stage {stage} with recipe {recipe}: evaluate takes no recipe, the other stages need one")
+    root = project_root()
+    notebook = root / "build" / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb"
+    if not notebook.is_file():
+        strip(root / "notebooks" / notebook.name, notebook)
+    values = stage_parameters(root / "params.yaml", stage, recipe) | {"out": out}
+    unknown = set(values) - set(papermill.inspect_notebook(notebook))
+    if unknown:
+        raise InputError(f"{notebook}: its parameters cell lacks {', '.join(sorted(unknown))}; add a default there")
+    target = root / out / "artefacts" / (recipe or "") / notebook.name
+    _execute(notebook, target, values, f"{stage} {recipe or ''}".strip(), root)
+
+
+def stage_parameters(path, stage, recipe=None):
+    """Return what a stage's notebook is given, from `params.yaml`: a dict of literals."""
+    settings = params.load(path, recipe)
+    if stage == "evaluate":
+        grids = {name: params.load(path, name).preprocess.model_dump() for name in settings.recipes}
+        return {"dataset": settings.dataset, "evaluate": settings.evaluate.model_dump(), "recipes": grids}
+    return {"dataset": settings.dataset, "recipe": recipe, stage: getattr(settings, stage).model_dump()}
+
+
+def _execute(notebook, target, values, title, root):
+    started = time.monotonic()
+    print(f"{title}: started", flush=True)
+    os.environ[SWITCH] = "off"
+    with replacing(target) as temporary:
+        try:
+            papermill.execute_notebook(
+                str(notebook), str(temporary), values, kernel_name="python3", progress_bar=False, stdout_file=sys.stdout,
+                log_output=False, execution_timeout=TIMEOUT_S, cwd=str(root), store_widget_state=False,
+            )
+        except papermill.PapermillExecutionError as error:
+            nbformat.write(nbformat.read(temporary, as_version=4), _failed(target))
+            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {_failed(target)})") from error
+        _write(_tidy(nbformat.read(temporary, as_version=4)), temporary)
+    _failed(target).unlink(missing_ok=True)
+    print(f"{title}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _failed(target):
+    folder = project_root() / "build" / "failed"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / target.name
+
+
+def _tidy(notebook):
+    """Drop what differs between two runs of the same thing: times, ids, kernel details."""
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    for number, cell in enumerate(notebook.cells):
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
+        cell.id = f"cell-{number:02d}"
+    return notebook
+
+
+def _write(notebook, target):
+    nbformat.validate(notebook)
+    with replacing(Path(target)) as temporary:
+        nbformat.write(notebook, temporary)

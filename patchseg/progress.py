@@ -1,0 +1,13 @@
+"""Progress where a person looks; nothing extra in logs and executed notebooks, which must come out the same each time."""
+
+import os
+
+from tqdm.auto import tqdm
+
+SWITCH = "PATCHSEG_PROGRESS"
+"""Environment variable; 'off' hides the bars. The stage runner sets it."""
+
+
+def progress(iterable, what, total=None):
+    """Wrap `iterable` in a bar (terminal or Jupyter), unless PATCHSEG_PROGRESS is 'off'."""
+    return tqdm(iterable, desc=what, total=total, leave=False, disable=os.environ.get(SWITCH) == "off")

@@ -1,0 +1,118 @@
+"""The UNet (Ronneberger 2015) and its residual sibling, from Keras 3 layers only."""
+
+import json
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from patchseg.errors import InputError
+from patchseg.files import replacing
+
+
+def _normalised(x):
+    """Batch normalisation whose running mean follows within a short training (Keras's default of 0.99 takes ~500 batches)."""
+    return layers.BatchNormalization(momentum=0.98)(x)
+
+
+def _convolutions(x, features, blocks):
+    """`blocks` times convolution, batch normalisation, ReLU."""
+    for _ in range(blocks):
+        x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.ReLU()(_normalised(x))
+    return x
+
+
+def _residual(x, features, blocks):
+    """`blocks` times a pre-activation residual block (He 2016): x + conv(relu(bn(conv(relu(bn(x)))))."""
+    for _ in range(blocks):
+        shortcut = x if x.shape[-1] == features else layers.Conv2D(features, 1, use_bias=False)(x)
+        for _ in range(2):
+            x = layers.ReLU()(_normalised(x))
+            x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.Add()([x, shortcut])
+    return x
+
+
+BODIES = {"unet": _convolutions, "resunet": _residual}
+ACTIVATIONS = ("sigmoid", "softmax")
+
+
+def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid"):
+    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1).
+
+    Parameters
+    ----------
+    kind : {'unet', 'resunet'}
+    levels : int
+        Resolutions; features double and edges halve from each to the next.
+    features : int
+        Initial features, at full resolution.
+    blocks : int
+        Blocks per level, on the way down and on the way up: convolutions for a UNet, pairs of them for a ResUNet.
+    in_channels, out_channels : int
+    activation : {'sigmoid', 'softmax'}
+        One probability per tissue ('sigmoid', the original), or tissues and background that sum to 1 ('softmax', which has one
+        channel more: the background comes first).
+
+    Returns
+    -------
+    network : keras.Model
+        (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1].
+    """
+    body = BODIES[kind]
+    inputs = x = layers.Input((None, None, in_channels))
+    skips = []
+    for level in range(levels - 1):  # (h, w) -> (h / 2^(levels-1), w / 2^(levels-1))
+        x = body(x, features * 2**level, blocks)
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = body(x, features * 2 ** (levels - 1), blocks)
+    for level in reversed(range(levels - 1)):  # and back to (h, w)
+        x = layers.Conv2DTranspose(features * 2**level, 2, strides=2)(x)
+        x = body(layers.Concatenate()([skips[level], x]), features * 2**level, blocks)
+    channels = out_channels + (activation == "softmax")
+    x = layers.Activation(activation, dtype="float32")(layers.Conv2D(channels, 1)(x))
+    return keras.Model(inputs, x, name=kind)
+
+
+def save(network, architecture, path):
+    """Write the weights to `path` (.weights.h5) and the arguments of `build` beside them (.json). No code is stored.
+
+    Parameters
+    ----------
+    network : keras.Model
+    architecture : dict
+        The arguments of `build` that made it.
+    path : str or Path
+        Ends in ``.weights.h5``.
+    """
+    path = Path(path)
+    with replacing(path) as temporary:
+        network.save_weights(temporary)
+    with replacing(_description(path)) as temporary:
+        temporary.write_text(json.dumps(architecture, indent=2) + "\n")
+
+
+def load(path):
+    """Build the network described beside `path` and load its weights.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or the weights do not fit the description.
+    """
+    path = Path(path)
+    for file in (path, _description(path)):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; run the train stage first")
+    try:
+        network = build(**json.loads(_description(path).read_text()))
+        network.load_weights(path)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise InputError(f"{path}: the weights do not fit {_description(path).name} ({error}); run the train stage again") from error
+    return network
+
+
+def _description(path):
+    return path.with_name(path.name.removesuffix(".weights.h5") + ".json")
