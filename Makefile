@@ -5,7 +5,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup data repro test lab lint lock reference clean
+.PHONY: setup data repro test status lab lint lock reference clean
 
 setup: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ repro: data
 
 test: data
 	sh tools/test.sh
+
+status: data
+	sh tools/status.sh
 
 lab: data
 	jupyter lab notebooks

@@ -7,7 +7,9 @@ import typer
 
 from patchseg.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Train and score a tissue segmentation (CSF, GM, WM) of brain MRI. `dvc repro` runs all stages.")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="Train and score a tissue segmentation (CSF, GM, WM) of brain MRI. `dvc repro` runs all stages."
+)
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """A BIDS folder of T1w images with tissue labels: subjects, species, splits.
 
-    participants.tsv                                            participant_id, species, split (train, val or test)
-    sub-X/anat/sub-X_T1w.nii.gz                                 brain-extracted image
-    derivatives/labels/sub-X/anat/sub-X_dseg.nii.gz             0 background, 1 CSF, 2 GM, 3 WM
-                          or ... sub-X_label-{GM,WM[,CSF]}_probseg.nii.gz    probabilities; without CSF it is brain - GM - WM
+participants.tsv                                            participant_id, species, split (train, val or test)
+sub-X/anat/sub-X_T1w.nii.gz                                 brain-extracted image
+derivatives/labels/sub-X/anat/sub-X_dseg.nii.gz             0 background, 1 CSF, 2 GM, 3 WM
+                      or ... sub-X_label-{GM,WM[,CSF]}_probseg.nii.gz    probabilities; without CSF it is brain - GM - WM
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""Every picture. Each function returns a matplotlib Figure; `save` writes it as PNG, the same bytes each time."""
+"""Every picture. Each function returns a `Picture`; `save` writes it as PNG, the same bytes each time."""
+
+import io
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -14,6 +16,22 @@ _LABELS = ListedColormap(["black", *COLOURS.values()])
 _NORM = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
 _LINES = {0: "#0072B2", 1: "#D55E00", 2: "#009E73"}
 _STYLES = ("-", "--", ":")
+
+
+class Picture(Figure):
+    """A matplotlib figure that Jupyter shows without pyplot and its global state, and that is the same each time it is drawn."""
+
+    def savefig(self, *arguments, **options):
+        """Lay out once, then save: matplotlib's layout moves a little at each drawing."""
+        if self.get_layout_engine() is not None:
+            self.draw_without_rendering()
+            self.set_layout_engine("none")
+        super().savefig(*arguments, **options)
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        self.savefig(buffer, dpi=100, metadata={"Software": None})
+        return buffer.getvalue()
 
 
 def save(figure, path):
@@ -39,7 +57,7 @@ def _legend(figure, **position):
 
 def slice_and_patches(image, patches, title):
     """Show a slice on its grid (h, w) beside its patches (n, p, p), in the order of `patching.extract`."""
-    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+    figure = Picture(figsize=(8.5, 4.4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
     axes.imshow(image, cmap="gray", vmin=0, vmax=1)
@@ -58,10 +76,10 @@ def slice_and_patches(image, patches, title):
 def zoomed_pairs(pairs):
     """Show (image, mask, zoomed image, zoomed mask) tuples, a row each; without any, say so."""
     if not pairs:
-        figure = Figure(figsize=(7.5, 0.8))
+        figure = Picture(figsize=(7.5, 0.8))
         figure.text(0.5, 0.5, "This recipe zooms in on no patch.", ha="center", va="center")
         return figure
-    figure = Figure(figsize=(7.5, 1.9 * len(pairs) + 0.6), layout="constrained")
+    figure = Picture(figsize=(7.5, 1.9 * len(pairs) + 0.6), layout="constrained")
     grid = figure.subplots(len(pairs), 4, squeeze=False)
     for row, (image, mask, zoomed_image, zoomed_mask) in zip(grid, pairs, strict=True):
         _show_image(row[0], image)
@@ -76,7 +94,7 @@ def zoomed_pairs(pairs):
 
 def learning_curve(history):
     """Plot loss and validation Dice over the epochs of a history (see `training.fit`)."""
-    figure = Figure(figsize=(8.5, 3.4), layout="constrained")
+    figure = Picture(figsize=(8.5, 3.4), layout="constrained")
     loss, dice = figure.subplots(1, 2)
     loss.plot(history.epoch, history.loss, color=_LINES[0], marker=".")
     loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
@@ -91,7 +109,7 @@ def learning_curve(history):
 
 def predictions(rows):
     """Show (title, image, true labels, predicted labels) tuples, a row each."""
-    figure = Figure(figsize=(6.6, 2.1 * len(rows) + 0.5), layout="constrained")
+    figure = Picture(figsize=(6.6, 2.1 * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for axes, (title, image, truth, predicted) in zip(grid, rows, strict=True):
         _show_image(axes[0], image)
@@ -106,7 +124,7 @@ def predictions(rows):
 
 def tissue_maps(title, image, truth, predicted):
     """Show an image beside its true and predicted labels, and where they differ (white)."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Picture(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 4)
     _show_image(axes[0], image)
     _show_labels(axes[1], truth)
@@ -122,7 +140,7 @@ def tissue_maps(title, image, truth, predicted):
 
 def fold_sizes(curve):
     """Plot Dice against fold size, a panel a tissue and a line a recipe (columns recipe, fold_size, tissue, dice)."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Picture(figsize=(10, 3.6), layout="constrained")
     panels = figure.subplots(1, len(TISSUES), sharey=True)
     for axes, tissue in zip(panels, reversed(TISSUES), strict=True):
         for number, (recipe, rows) in enumerate(curve[curve.tissue == tissue].groupby("recipe", sort=False)):

@@ -84,6 +84,7 @@ class Params(Section):
     """All of `params.yaml`."""
 
     dataset: str
+    compare: Annotated[list[str], Field(min_length=1)]
     preprocess: Preprocess
     augment: Augment
     train: Train
@@ -129,6 +130,9 @@ def load(path, recipe=None):
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no sections; start from the project's params.yaml")
     params = _check(path, raw)
+    for name in params.compare:
+        if name not in params.recipes:
+            raise InputError(f"{path}: compare names recipe '{name}', which is unknown; there are {', '.join(params.recipes)}")
     for name in params.recipes:
         _check(path, _override(raw, params.recipes[name]), f"recipes.{name}: ")
     if recipe is None:
@@ -146,7 +150,7 @@ def _check(path, raw, where=""):
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing, too
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise InputError(f"{path}: {where}key '{key}' (value {first['input']!r}) is unknown{_suggestion(first['loc'])}") from error

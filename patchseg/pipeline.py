@@ -30,6 +30,11 @@ def strip(source, target):
     _write(_tidy(notebook), target)
 
 
+def strip_metadata(path):
+    """Drop from an executed notebook, in place, what differs between two runs of the same thing; keep the outputs."""
+    _write(_tidy(nbformat.read(path, as_version=4)), path)
+
+
 def run_stage(stage, recipe=None, out="."):
     """Run the notebook of a stage with the settings of `params.yaml`.
 
@@ -66,7 +71,7 @@ def stage_parameters(path, stage, recipe=None):
     """Return what a stage's notebook is given, from `params.yaml`: a dict of literals."""
     settings = params.load(path, recipe)
     if stage == "evaluate":
-        grids = {name: params.load(path, name).preprocess.model_dump() for name in settings.recipes}
+        grids = {name: params.load(path, name).preprocess.model_dump() for name in settings.compare}
         return {"dataset": settings.dataset, "evaluate": settings.evaluate.model_dump(), "recipes": grids}
     return {"dataset": settings.dataset, "recipe": recipe, stage: getattr(settings, stage).model_dump()}
 
@@ -78,21 +83,22 @@ def _execute(notebook, target, values, title, root):
     with replacing(target) as temporary:
         try:
             papermill.execute_notebook(
-                str(notebook), str(temporary), values, kernel_name="python3", progress_bar=False, stdout_file=sys.stdout,
-                log_output=False, execution_timeout=TIMEOUT_S, cwd=str(root), store_widget_state=False,
+                str(notebook),
+                str(temporary),
+                values,
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                execution_timeout=TIMEOUT_S,
+                cwd=str(root),
+                store_widget_state=False,
             )
         except papermill.PapermillExecutionError as error:
-            nbformat.write(nbformat.read(temporary, as_version=4), _failed(target))
-            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {_failed(target)})") from error
-        _write(_tidy(nbformat.read(temporary, as_version=4)), temporary)
-    _failed(target).unlink(missing_ok=True)
+            failed = root / "build" / "failed" / target.name
+            _write(nbformat.read(temporary, as_version=4), failed)
+            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {failed})") from error
+        strip_metadata(temporary)
     print(f"{title}: done in {time.monotonic() - started:.0f} s", flush=True)
-
-
-def _failed(target):
-    folder = project_root() / "build" / "failed"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / target.name
 
 
 def _tidy(notebook):

@@ -17,6 +17,7 @@ from patchseg.progress import progress
 
 def make_deterministic(seed):
     """Seed Python, NumPy and the backend, and ask TensorFlow for kernels that give the same result each time."""
+    keras.utils.clear_session()  # Keras numbers its layers per process, and their names go into the weights file
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -182,7 +183,10 @@ def fit(training, validation, settings, weights_path, state_path):
             best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
         _save_state(Path(state_path), network, key, history, best)
         network.reset_metrics()
-        print(f"epoch {epoch + 1:3d}/{settings.epochs}  loss {row['loss']:.4f}  validation Dice {row['val_dice']:.4f} " + str([round(float(d),3) for d in dice]), flush=True)
+        print(
+            f"epoch {epoch + 1:3d}/{settings.epochs}  loss {row['loss']:.4f}  validation Dice {row['val_dice']:.4f} " + str([round(float(d), 3) for d in dice]),
+            flush=True,
+        )
     for variable, value in zip(network.variables, best, strict=True):
         variable.assign(value)
     unet.save(network, architecture, weights_path)

@@ -101,8 +101,7 @@ def check_same_grid(path, data, affine, other_path, other_data, other_affine):
         raise InputError(f"{other_path}: shape {other_data.shape} differs from {data.shape} of {path}; resample the labels to the image's grid")
     if not np.allclose(affine, other_affine, atol=1e-3):
         raise InputError(
-            f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from {np.round(affine, 3).tolist()} of {path}; "
-            "resample the labels to the image's grid"
+            f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from {np.round(affine, 3).tolist()} of {path}; resample the labels to the image's grid"
         )
 
 

@@ -1,0 +1,60 @@
+"""Small brains that every test can make by hand."""
+
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+os.environ["PATCHSEG_PROGRESS"] = "off"
+
+
+def ball_brain(shape=(40, 36, 32), centre=0.5):
+    """Three nested balls: WM (bright) inside GM inside CSF (dark). Image float32 and labels uint8."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    labels = np.select([radius < 0.45, radius < 0.7, radius < 0.9], [3, 2, 1], 0).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(0, 0.01, shape)
+    image = np.choose(labels, [0, 30, 60, 90]) * (1 + noise)
+    return image.astype(np.float32), labels
+
+
+def write_dataset(root, rows=(("sub-a", "train"), ("sub-b", "val"), ("sub-c", "test")), shape=(40, 36, 32)):
+    """Write a BIDS dataset of ball brains; each subject has a little more noise than the last."""
+    image, labels = ball_brain(shape)
+    root.mkdir(parents=True, exist_ok=True)
+    lines = ["participant_id\tspecies\tsplit"] + [f"{name}\tball\t{split}" for name, split in rows]
+    (root / "participants.tsv").write_text("\n".join(lines) + "\n")
+    for number, (name, _) in enumerate(rows):
+        noisy = image * (1 + np.random.default_rng(number).normal(0, 0.01, shape)).astype(np.float32)
+        write_nifti(root / name / "anat" / f"{name}_T1w.nii.gz", noisy)
+        write_nifti(root / "derivatives" / "labels" / name / "anat" / f"{name}_dseg.nii.gz", labels)
+    return root
+
+
+def write_nifti(path, data, affine=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def grid():
+    from patchseg.params import Preprocess
+
+    return Preprocess(top=99, axes=["coronal", "axial"], every=3, slice_size=64, patch_size=32, square=True, keep_empty=0.5, seed=0, jobs=1)
+
+
+@pytest.fixture
+def train_settings():
+    from patchseg.params import Train
+
+    return Train(
+        network="unet", levels=2, features=4, blocks=1, loss="bce", flips=True, gain=0.1, epochs=4, steps_per_epoch=6, batch_size=4,
+        learning_rate=0.01, schedule="cosine", patience=4, validation_patches=8, precision="float32", seed=0,
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from conftest import ball_brain
+
+from patchseg import training, unet
+
+
+@pytest.fixture
+def sets():
+    image, labels = ball_brain((32, 32, 24))
+    images = (np.moveaxis(image, 2, 0) / 100).astype(np.float16)
+    labels = np.moveaxis(labels, 2, 0)
+    return (images[::2], labels[::2]), (images[1::2], labels[1::2])
+
+
+def test_one_hot_by_hand():
+    labels = np.array([[[0, 1], [2, 3]]], np.uint8)
+    assert training.one_hot(labels, background=False)[0].tolist() == [[[0, 0, 0], [1, 0, 0]], [[0, 1, 0], [0, 0, 1]]]
+    assert training.one_hot(labels, background=True)[0, 0].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_soft_dice_by_hand():
+    truth = np.zeros((1, 2, 2, 1), np.float32)
+    truth[0, 0] = 1
+    assert float(training.soft_dice(truth, truth)) == 0
+    assert float(training.soft_dice(truth, 1 - truth)) == pytest.approx(1 - 1 / 5)
+
+
+def test_dice_cross_entropy_is_0_for_a_perfect_answer():
+    truth = training.one_hot(np.array([[[0, 1], [2, 3]]], np.uint8), background=True)
+    assert float(training.dice_cross_entropy(truth, truth)) == pytest.approx(0, abs=1e-5)
+    assert float(training.dice_cross_entropy(truth, np.full_like(truth, 0.25))) > 1
+
+
+def test_batches_depend_on_seed_and_epoch_only(sets, train_settings):
+    first, again, other = ([x for x, _ in training.batches(*sets[0], train_settings, epoch)] for epoch in (1, 1, 2))
+    assert len(first) == 6 and first[0].shape == (4, 32, 32, 1)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_batches_flip_image_and_mask_together(sets, train_settings):
+    labels = sets[0][1]
+    for x, y in training.batches((labels > 0).astype(np.float16), labels, train_settings.model_copy(update={"gain": 0.0}), 0):
+        assert np.array_equal(x[..., 0] > 0, y.any(axis=-1))
+
+
+def run(sets, settings, folder, monkeypatch=None, stop_after=None):
+    if stop_after is not None:
+        real, calls = training._save_state, []
+
+        def save_then_die(*arguments):
+            real(*arguments)
+            calls.append(1)
+            if len(calls) == stop_after:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(training, "_save_state", save_then_die)
+    try:
+        return training.fit(*sets, settings, folder / "model.weights.h5", folder / "state.npz")
+    finally:
+        if stop_after is not None:
+            monkeypatch.undo()
+
+
+@pytest.mark.parametrize("loss", ["bce", "dice_ce"])
+def test_training_learns_the_balls(sets, train_settings, tmp_path, loss):
+    settings = train_settings.model_copy(update={"loss": loss, "features": 8, "epochs": 6, "steps_per_epoch": 60, "patience": 6})
+    network, history = run(sets, settings, tmp_path)
+    assert history.loss.iloc[-1] < history.loss.iloc[0] / 2
+    assert history.val_dice.max() > 0.8
+    assert training.validation_dice(network, *sets[1]).mean() == pytest.approx(history.val_dice.max(), abs=0.02)
+
+
+def test_resume_after_a_kill_ends_with_the_same_bytes(sets, train_settings, tmp_path, monkeypatch, capsys):
+    _, straight = run(sets, train_settings, tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        run(sets, train_settings, tmp_path / "killed", monkeypatch, stop_after=2)
+    assert (tmp_path / "killed" / "state.npz").exists() and not (tmp_path / "killed" / "model.weights.h5").exists()
+    capsys.readouterr()
+    _, resumed = run(sets, train_settings, tmp_path / "killed")
+    said = capsys.readouterr().out
+    assert "epoch   3/4" in said and "epoch   2/4" not in said
+    assert resumed.equals(straight) and straight.learning_rate.is_monotonic_decreasing
+    assert (tmp_path / "killed" / "model.weights.h5").read_bytes() == (tmp_path / "straight" / "model.weights.h5").read_bytes()
+    assert not (tmp_path / "killed" / "state.npz").exists()
+
+
+def test_a_state_of_other_settings_is_not_resumed(sets, train_settings, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(sets, train_settings, tmp_path, monkeypatch, stop_after=2)
+    other = train_settings.model_copy(update={"learning_rate": 0.02, "epochs": 2})
+    _, history = run(sets, other, tmp_path)
+    assert len(history) == 2 and history.learning_rate[0] == pytest.approx(0.02)
+
+
+def test_stops_early_and_keeps_the_best(sets, train_settings, tmp_path, monkeypatch):
+    dice = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr(training, "validation_dice", lambda *_: np.full(3, next(dice)))
+    _, history = run(sets, train_settings.model_copy(update={"epochs": 5, "patience": 2}), tmp_path)
+    assert history.val_dice.tolist() == pytest.approx([0.1, 0.5, 0.4, 0.3])
+    assert unet.load(tmp_path / "model.weights.h5").count_params() > 0
+
+
+def test_resunet_and_bfloat16_train(sets, train_settings, tmp_path):
+    settings = train_settings.model_copy(update={"network": "resunet", "precision": "mixed_bfloat16", "epochs": 2})
+    network, history = run(sets, settings, tmp_path)
+    assert np.isfinite(history.loss).all() and network.name == "resunet"

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from patchseg import unet
+from patchseg.errors import InputError
+
+SMALL = {"levels": 3, "features": 4, "blocks": 1}
+
+
+@pytest.mark.parametrize("kind", ["unet", "resunet"])
+@pytest.mark.parametrize("size", [(64, 64), (256, 256), (4, 12)])
+def test_takes_any_multiple_of_its_step(kind, size):
+    out = np.asarray(unet.build(kind, **SMALL)(np.zeros((1, *size, 1), np.float32)))
+    assert out.shape == (1, *size, 3) and out.dtype == np.float32 and (out >= 0).all() and (out <= 1).all()
+
+
+def test_softmax_has_a_background_channel_and_sums_to_1():
+    out = np.asarray(unet.build("unet", activation="softmax", **SMALL)(np.random.default_rng(0).random((1, 8, 8, 1), np.float32)))
+    assert out.shape[-1] == 4 and np.allclose(out.sum(-1), 1, atol=1e-5)
+
+
+def test_parameters_by_hand():
+    # one level, one block: 3*3*1*4 convolution, 4*4 batch normalisation, 4*3+3 output
+    assert unet.build("unet", levels=1, features=4, blocks=1).count_params() == 36 + 16 + 15
+
+
+def test_save_and_load_give_the_same_network(tmp_path):
+    network = unet.build("unet", **SMALL)
+    for name in "ab":
+        unet.save(network, {"kind": "unet", **SMALL}, tmp_path / f"{name}.weights.h5")
+    assert (tmp_path / "a.weights.h5").read_bytes() == (tmp_path / "b.weights.h5").read_bytes()
+    x = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+    assert np.array_equal(unet.load(tmp_path / "a.weights.h5")(x), network(x))
+
+
+def test_weights_that_do_not_fit_or_are_missing(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    with pytest.raises(InputError, match=r"a.weights.h5: no such file; run the train stage"):
+        unet.load(path)
+    unet.save(unet.build("unet", **SMALL), {"kind": "unet", **SMALL, "features": 8}, path)
+    with pytest.raises(InputError, match=r"do not fit a.json"):
+        unet.load(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"a.weights.h5: the weights do not fit"):
+        unet.load(path)

@@ -1,0 +1,22 @@
+"""Execute the notebooks at smoke size and keep them, with outputs, as the references of the regression tests."""
+
+import os
+import shutil
+
+import nbformat
+import papermill
+
+from patchseg import pipeline
+from patchseg.files import project_root
+from patchseg.progress import SWITCH
+
+root = project_root()
+os.environ[SWITCH] = "off"
+shutil.rmtree(root / "build" / "scratch", ignore_errors=True)
+for name in pipeline.NOTEBOOKS.values():
+    target = root / "tests" / "reference" / f"{name}.ipynb"
+    target.parent.mkdir(exist_ok=True)
+    papermill.execute_notebook(str(root / "notebooks" / target.name), str(target), kernel_name="python3", progress_bar=False, cwd=str(root))
+    pipeline.strip_metadata(target)
+    nbformat.validate(nbformat.read(target, as_version=4))
+    print(target.relative_to(root))
