@@ -60,7 +60,6 @@ class Train(Section):
     blocks: Count
     loss: Literal["bce", "dice_ce"]
     flips: bool
-    gain: Annotated[float, Field(ge=0, lt=1)]
     epochs: Count
     steps_per_epoch: Count
     batch_size: Count

@@ -78,6 +78,8 @@ def stage_parameters(path, stage, recipe=None):
 
 def _execute(notebook, target, values, title, root):
     started = time.monotonic()
+    for left_by_a_kill in target.parent.glob(".partial-*"):
+        left_by_a_kill.unlink()
     print(f"{title}: started", flush=True)
     os.environ[SWITCH] = "off"
     with replacing(target) as temporary:

@@ -83,7 +83,7 @@ def preprocess(dataset, folder, settings):
     dataset : str or Path
         BIDS folder.
     folder : str or Path
-        Where the shards `sub-X.npz` go. Shards of subjects that left the dataset are removed.
+        Where the shards `sub-X.npz` go. Shards of subjects that left the dataset, and what a killed run left behind, are removed.
     settings : patchseg.params.Preprocess
 
     Returns
@@ -95,7 +95,7 @@ def preprocess(dataset, folder, settings):
     folder.mkdir(parents=True, exist_ok=True)
     everyone = subjects(dataset)
     paths = [folder / f"{subject.name}.npz" for subject in everyone]
-    for stale in set(folder.glob("*.npz")) - set(paths):
+    for stale in {*folder.glob("*.npz"), *folder.glob(".partial-*")} - set(paths):
         stale.unlink()
     tasks = (joblib.delayed(write_shard)(subject, path, settings) for subject, path in zip(everyone, paths, strict=True))
     done = joblib.Parallel(n_jobs=min(settings.jobs, len(everyone)), return_as="generator")(tasks)

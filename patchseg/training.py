@@ -89,7 +89,6 @@ def batches(images, labels, settings, epoch):
     for rows in order.reshape(settings.steps_per_epoch, settings.batch_size):
         rows.sort()
         x, y = images[rows].astype(np.float32), labels[rows]
-        x *= rng.uniform(1 - settings.gain, 1 + settings.gain, (len(x), 1, 1)).astype(np.float32)
         if settings.flips:
             for axis in (1, 2):
                 flip = rng.random(len(x)) < 0.5
@@ -105,7 +104,8 @@ def validation_dice(network, images, labels):
     return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
 
 
-def _compile(architecture, settings):
+def compiled(architecture, settings):
+    """Build and compile a network: `architecture` holds the arguments of `unet.build`, `settings` is a `params.Train`."""
     keras.mixed_precision.set_global_policy(settings.precision)
     network = unet.build(**architecture)
     keras.mixed_precision.set_global_policy("float32")
@@ -140,8 +140,9 @@ def _load_state(path, network, key):
 def fit(training, validation, settings, weights_path, state_path):
     """Train a network, keep the weights of the best validation Dice, stop early, resume after a kill.
 
-    One line an epoch is printed. After each epoch everything that the next one depends on (weights, optimizer, history) is
-    written to `state_path`; a later call with the same data and settings goes on from there and ends with the same bytes.
+    One line an epoch is printed, those of a resumed training's earlier epochs included. After each epoch everything that the next
+    one depends on (weights, optimizer, history) is written to `state_path`; a later call with the same data and settings goes on
+    from there and ends with the same bytes.
 
     Parameters
     ----------
@@ -164,11 +165,13 @@ def fit(training, validation, settings, weights_path, state_path):
     activation = LOSSES[settings.loss][0]
     architecture = {"kind": settings.network, "levels": settings.levels, "features": settings.features, "blocks": settings.blocks}
     architecture |= {"in_channels": 1, "out_channels": len(TISSUES), "activation": activation}
-    network = _compile(architecture, settings)
+    network = compiled(architecture, settings)
     chosen = np.unique(np.linspace(0, len(validation[0]) - 1, settings.validation_patches).astype(int))
     validation = validation[0][chosen], validation[1][chosen]
     key = fingerprint([settings.model_dump(), *(_digest(array) for array in (*training, *validation))])
     history, best = _load_state(Path(state_path), network, key) or ([], None)
+    for row in history:
+        _report(row, settings.epochs)
     for epoch in range(len(history), settings.epochs):
         if _stalled(history, settings.patience):
             break
@@ -183,15 +186,17 @@ def fit(training, validation, settings, weights_path, state_path):
             best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
         _save_state(Path(state_path), network, key, history, best)
         network.reset_metrics()
-        print(
-            f"epoch {epoch + 1:3d}/{settings.epochs}  loss {row['loss']:.4f}  validation Dice {row['val_dice']:.4f} " + str([round(float(d), 3) for d in dice]),
-            flush=True,
-        )
+        _report(history[-1], settings.epochs)
     for variable, value in zip(network.variables, best, strict=True):
         variable.assign(value)
     unet.save(network, architecture, weights_path)
     os.remove(state_path)
     return network, pd.DataFrame(history)
+
+
+def _report(row, epochs):
+    tissues = "  ".join(f"{tissue} {row[f'val_dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
+    print(f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  validation Dice {row['val_dice']:.4f}  ({tissues})", flush=True)
 
 
 def _digest(array):

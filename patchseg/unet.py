@@ -10,16 +10,11 @@ from patchseg.errors import InputError
 from patchseg.files import replacing
 
 
-def _normalised(x):
-    """Batch normalisation whose running mean follows within a short training (Keras's default of 0.99 takes ~500 batches)."""
-    return layers.BatchNormalization(momentum=0.98)(x)
-
-
 def _convolutions(x, features, blocks):
     """`blocks` times convolution, batch normalisation, ReLU."""
     for _ in range(blocks):
         x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-        x = layers.ReLU()(_normalised(x))
+        x = layers.ReLU()(layers.BatchNormalization()(x))
     return x
 
 
@@ -28,7 +23,7 @@ def _residual(x, features, blocks):
     for _ in range(blocks):
         shortcut = x if x.shape[-1] == features else layers.Conv2D(features, 1, use_bias=False)(x)
         for _ in range(2):
-            x = layers.ReLU()(_normalised(x))
+            x = layers.ReLU()(layers.BatchNormalization()(x))
             x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
         x = layers.Add()([x, shortcut])
     return x

@@ -55,6 +55,6 @@ def train_settings():
     from patchseg.params import Train
 
     return Train(
-        network="unet", levels=2, features=4, blocks=1, loss="bce", flips=True, gain=0.1, epochs=4, steps_per_epoch=6, batch_size=4,
+        network="unet", levels=2, features=4, blocks=1, loss="bce", flips=True, epochs=4, steps_per_epoch=6, batch_size=4,
         learning_rate=0.01, schedule="cosine", patience=4, validation_patches=8, precision="float32", seed=0,
     )  # fmt: skip

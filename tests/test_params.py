@@ -29,7 +29,7 @@ CASES = {
     "unknown key": ("  square:", "  zzz: 1\n  square:", r"key 'preprocess.zzz' \(value 1\) is unknown; use one of"),
     "missing": ("  seed: 0\n  jobs", "  jobs", "key 'preprocess.seed' is missing"),
     "not dividing": ("slice_size: 256", "slice_size: 250", "slice_size 250 is not a multiple of patch_size 64"),
-    "patch too deep": ("levels: 4", "levels: 6", None),
+    "patch too deep": ("levels: 3", "levels: 6", None),
     "out of range": ("share: 0.5", "share: 1.5", r"augment.share = 1.5: Input should be less than or equal to 1"),
     "wrong word": ("network: unet", "network: vnet", "train.network = 'vnet': Input should be 'unet' or 'resunet'"),
     "misspelt in a recipe": ("{share: 0.0}", "{shar: 0.0}", r"recipes.no-zoom: key 'augment.shar' .* did you mean 'share'\?"),
@@ -52,8 +52,8 @@ def test_bad_params_name_file_key_and_mend(tmp_path, case):
 
 
 def test_levels_must_fit_the_patch(tmp_path):
-    path = changed(tmp_path, "patch_size: 64", "patch_size: 4")
-    with pytest.raises(InputError, match="patch_size 4 is not a multiple of 8, as 4 levels need"):
+    path = changed(tmp_path, "patch_size: 64", "patch_size: 2")
+    with pytest.raises(InputError, match="patch_size 2 is not a multiple of 4, as 3 levels need"):
         params.load(path)
 
 
@@ -63,5 +63,5 @@ def test_missing_or_empty_file_and_unknown_recipe(tmp_path):
     (tmp_path / "params.yaml").write_text("")
     with pytest.raises(InputError, match="holds no sections"):
         params.load(tmp_path / "params.yaml")
-    with pytest.raises(InputError, match="recipe 'x' is unknown; there are patchseg, no-zoom, original"):
+    with pytest.raises(InputError, match="recipe 'x' is unknown; there are patchseg, no-zoom, stretched, original"):
         params.load(PROJECT, "x")

@@ -52,7 +52,7 @@ def repro(folder, *options):
 
 
 def digests(folder):
-    paths = [path for name in ("work", "artefacts") for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    paths = [path for name in ("work", "artefacts") for path in sorted((folder / name).rglob("*")) if path.is_file()]  # leftovers of a kill included
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -91,7 +91,7 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it_and_a_hand_run_nothi
     book.cells[2].execution_count, book.metadata["hand"] = 7, "run"
     book.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(book, notebook)
-    planned = subprocess.run(["dvc", "repro", "--dry", "-S", "x=1"][:3], cwd=folder, env=environment(folder), capture_output=True, text=True).stdout
+    planned = subprocess.run(["dvc", "repro", "--dry"], cwd=folder, env=environment(folder), capture_output=True, text=True).stdout
     assert "Running stage 'preprocess" not in planned
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("learning_rate: 0.0", "learning_rate: 0.1", 1))
@@ -106,9 +106,10 @@ def test_killed_in_preprocess_and_in_train_it_goes_on_to_the_same_bytes(finished
     folder = project(tmp_path)
     kill_when(folder, "preprocess patchseg: started")
     kill_when(folder, "epoch   2/6")
-    assert not (folder / "work" / "train").exists() or not list((folder / "work" / "train").rglob("*.h5"))
-    said = repro(folder)
-    assert "epoch   1/6" not in said and "epoch   6/6" in said
+    assert not list((folder / "work" / "train").rglob("*.h5"))
+    (state,) = (folder / "build" / "state").rglob("state.npz")
+    repro(folder)
+    assert not state.exists()
     assert digests(folder) == digests(finished[0])
 
 

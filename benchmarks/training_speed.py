@@ -1,0 +1,57 @@
+"""How many patches a second train here, with and without oneDNN's kernels, in float32 and mixed_bfloat16.
+
+    python benchmarks/training_speed.py
+
+Each setting runs in a process of its own, because TensorFlow reads the switch when it is first imported.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BATCHES = 40
+
+
+def measure():
+    """Train on random patches with the network of params.yaml; print patches a second as JSON."""
+    import numpy as np
+
+    from patchseg import params, training
+
+    settings = params.load(ROOT / "params.yaml").train.model_copy(update={"precision": sys.argv[1]})
+    architecture = {"kind": settings.network, "levels": settings.levels, "features": settings.features, "blocks": settings.blocks}
+    network = training.compiled(architecture | {"activation": training.LOSSES[settings.loss][0]}, settings)
+    rng = np.random.default_rng(0)
+    patches = rng.random((64, 64, 64)).astype(np.float16), rng.integers(0, 4, (64, 64, 64)).astype(np.uint8)
+    x, y = next(training.batches(*patches, settings, 0))
+    for _ in range(3):
+        network.train_on_batch(x, y)
+    started = time.perf_counter()
+    for _ in range(BATCHES):
+        network.train_on_batch(x, y)
+    print(json.dumps(BATCHES * settings.batch_size / (time.perf_counter() - started)))
+
+
+def main():
+    """Print the table."""
+    import keras
+    import tensorflow as tf
+
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor())
+    print(f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    for precision in ("float32", "mixed_bfloat16"):
+        rates = []
+        for onednn in ("0", "1"):
+            environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
+            done = subprocess.run([sys.executable, __file__, precision], env=environment, capture_output=True, text=True, check=True)
+            rates.append(json.loads(done.stdout.strip().splitlines()[-1]))
+        print(f"{precision:15} oneDNN off {rates[0]:6.0f}  on {rates[1]:6.0f} patches a second  ratio {rates[1] / rates[0]:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    measure() if len(sys.argv) > 1 else main()
