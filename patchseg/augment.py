@@ -65,7 +65,7 @@ def write_training_set(shards, folder, share, fractions, seed):
     Returns
     -------
     pairs : list of (image, mask, zoomed image, zoomed mask)
-        The first 4 pairs that were zoomed, to look at.
+        Up to 4 pairs that were zoomed, from all over the set and with all tissues, to look at.
 
     Raises
     ------
@@ -79,11 +79,11 @@ def write_training_set(shards, folder, share, fractions, seed):
     if not n:
         raise InputError(f"{', '.join(map(str, shards)) or 'no shard'}: no patch to train on; check the images and preprocess.every")
     patch = load_shard(shards[0])["images"].shape[1:]
-    shown = []
+    shown, wanted = [], np.linspace(sum(counts), n, 5)[:4]
     with replacing(Path(folder) / "images.npy") as image_file, replacing(Path(folder) / "labels.npy") as label_file:
         images = np.lib.format.open_memmap(image_file, "w+", np.float16, (n, *patch))
         labels = np.lib.format.open_memmap(label_file, "w+", np.uint8, (n, *patch))
-        at = 0
+        at, copies = 0, sum(counts)
         for path, picks in zip(progress(shards, "shards"), chosen, strict=True):
             shard = load_shard(path)
             count = len(shard["images"])
@@ -92,7 +92,8 @@ def write_training_set(shards, folder, share, fractions, seed):
             for pick, fraction in zip(picks, rng.choice(fractions, len(picks)), strict=True):
                 pair = shard["images"][pick], shard["labels"][pick]
                 images[at], labels[at] = zoom_in(*pair, float(fraction))
-                if len(shown) < 4 and len(np.unique(pair[1])) == 4:
+                copies += 1
+                if len(shown) < 4 and copies > wanted[len(shown)] and len(np.unique(pair[1])) == 4:
                     shown.append((*pair, images[at].copy(), labels[at].copy()))
                 at += 1
         images.flush()

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from scipy.ndimage import find_objects
 
 from patchseg import TISSUES
 from patchseg.files import replacing
@@ -56,19 +57,19 @@ def _legend(figure, **position):
 
 
 def slice_and_patches(image, patches, title):
-    """Show a slice on its grid (h, w) beside its patches (n, p, p), in the order of `patching.extract`."""
+    """Show a slice on its square grid (h, h) beside its patches (n, p, p), with their numbers in the order of `patching.extract`."""
     figure = Picture(figsize=(8.5, 4.4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    axes.set(title=title, xlabel="pixels", ylabel="pixels", xticks=range(0, image.shape[1] + 1, patches.shape[2]), yticks=range(0, image.shape[0] + 1, patches.shape[1]))
+    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1)
+    ticks = range(0, image.shape[0] + 1, patches.shape[1])
+    axes.set(title=title, xlabel="pixels", ylabel="pixels", xticks=ticks, yticks=ticks)
     axes.grid(color="#E69F00", linewidth=0.7)
-    edge = int(np.ceil(np.sqrt(len(patches))))
-    for number, cell in enumerate(right.subplots(edge, edge).flat):
-        cell.set_axis_off()
-        if number < len(patches):
-            cell.imshow(patches[number], cmap="gray", vmin=0, vmax=1)
-            cell.set_title(str(number), fontsize=8, pad=2)
+    edge = int(np.sqrt(len(patches)))
+    numbers = np.rot90(np.arange(len(patches)).reshape(edge, edge))
+    for number, cell in zip(numbers.flat, right.subplots(edge, edge).flat, strict=True):
+        _show_image(cell, patches[number])
+        cell.set_title(str(number), fontsize=8, pad=2)
     right.suptitle(f"its {len(patches)} patches of {patches.shape[1]} × {patches.shape[2]} pixels")
     return figure
 
@@ -116,15 +117,17 @@ def predictions(rows):
         _show_labels(axes[1], truth)
         _show_labels(axes[2], predicted)
         axes[0].set_title(title, fontsize=9, loc="left")
-    for axes, title in zip(grid[0][1:], ("true mask", "prediction"), strict=True):
-        axes.set_title(title, fontsize=9)
+    figure.suptitle("image, true mask, prediction")
     _legend(figure, loc="outside lower center")
     return figure
 
 
 def tissue_maps(title, image, truth, predicted):
-    """Show an image beside its true and predicted labels, and where they differ (white)."""
-    figure = Picture(figsize=(11, 3.6), layout="constrained")
+    """Show an image beside its true and predicted labels, and where they differ (white), cropped to what is not empty."""
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    box = tuple(slice(max(0, side.start - 4), side.stop + 4) for side in box)
+    image, truth, predicted = image[box], truth[box], predicted[box]
+    figure = Picture(figsize=(11, 4.2), layout="constrained")
     axes = figure.subplots(1, 4)
     _show_image(axes[0], image)
     _show_labels(axes[1], truth)
@@ -146,9 +149,8 @@ def fold_sizes(curve):
         for number, (recipe, rows) in enumerate(curve[curve.tissue == tissue].groupby("recipe", sort=False)):
             axes.plot(rows.fold_size, rows.dice, color=_LINES[number % 3], linestyle=_STYLES[number % 3], marker="os^"[number % 3], label=recipe)
         axes.axvline(1, color="grey", linewidth=0.8)
-        axes.set(title=tissue, xlabel="fold size (1 = as trained)", xscale="log")
-        axes.set_xticks(sorted(curve.fold_size.unique()), [f"{size:g}×" for size in sorted(curve.fold_size.unique())], minor=False)
-        axes.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        axes.set(title=tissue, xlabel="fold size (1 = as trained)")
+        axes.set_xticks(sorted(curve.fold_size.unique()), [f"{size:g}" for size in sorted(curve.fold_size.unique())])
     panels[0].set_ylabel("Dice, pooled over patches")
     panels[0].legend(loc="lower center")
     return figure

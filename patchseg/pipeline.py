@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -82,7 +83,8 @@ def _execute(notebook, target, values, title, root):
         left_by_a_kill.unlink()
     print(f"{title}: started", flush=True)
     os.environ[SWITCH] = "off"
-    with replacing(target) as temporary:
+    log = root / "build" / "log" / f"{title.replace(' ', '-')}.txt"
+    with replacing(target) as temporary, _stderr_to(log):
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -98,15 +100,33 @@ def _execute(notebook, target, values, title, root):
         except papermill.PapermillExecutionError as error:
             failed = root / "build" / "failed" / target.name
             _write(nbformat.read(temporary, as_version=4), failed)
-            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {failed})") from error
+            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {failed}, other messages: {log})") from error
         strip_metadata(temporary)
     print(f"{title}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 
+@contextmanager
+def _stderr_to(path):
+    """Send the standard error of this process and of the kernel it starts to a file: TensorFlow greets there, with the time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(path, "wb") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def _tidy(notebook):
-    """Drop what differs between two runs of the same thing: times, ids, kernel details."""
+    """Drop what differs between two runs of the same thing: times, ids, kernel details, and what went to standard error."""
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
     for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
         cell.id = f"cell-{number:02d}"

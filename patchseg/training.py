@@ -177,21 +177,25 @@ def fit(training, validation, settings, weights_path, state_path):
             break
         rate = float(ops.convert_to_numpy(network.optimizer.learning_rate))
         steps = progress(batches(*training, settings, epoch), f"epoch {epoch + 1}/{settings.epochs}", settings.steps_per_epoch)
-        losses = [float(network.train_on_batch(x, y)) for x, y in steps]
+        losses = [_step(network, x, y) for x, y in steps]
         dice = validation_dice(network, *validation)
-        # train_on_batch returns the running mean of the epoch so far, so its last value is the epoch's mean
-        row = {"epoch": epoch + 1, "learning_rate": rate, "loss": losses[-1], "val_dice": float(dice.mean())}
+        row = {"epoch": epoch + 1, "learning_rate": rate, "loss": float(np.mean(losses)), "val_dice": float(dice.mean())}
         history.append(row | {f"val_dice_{tissue}": float(value) for tissue, value in zip(TISSUES, dice, strict=True)})
         if _best_epoch(history) == epoch:
             best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
         _save_state(Path(state_path), network, key, history, best)
-        network.reset_metrics()
         _report(history[-1], settings.epochs)
     for variable, value in zip(network.variables, best, strict=True):
         variable.assign(value)
     unet.save(network, architecture, weights_path)
     os.remove(state_path)
     return network, pd.DataFrame(history)
+
+
+def _step(network, x, y):
+    """Train on one batch; return its loss, not Keras's running mean."""
+    network.reset_metrics()
+    return float(network.train_on_batch(x, y))
 
 
 def _report(row, epochs):
