@@ -24,6 +24,7 @@ data: setup
 repro: data
 	@echo "== dvc repro: preprocess, augment, train, evaluate"
 	dvc repro
+	python tools/readme_scores.py
 	@cat artefacts/scores.md
 
 test: data

@@ -5,7 +5,10 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import settings
 
+settings.register_profile("shared machines", deadline=None)
+settings.load_profile("shared machines")
 os.environ["PATCHSEG_PROGRESS"] = "off"
 
 

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Fail unless dvc.lock and the tracked artefacts belong to this code, data and params.yaml. Nothing is run.
 set -eu
-dvc repro --allow-missing --dry | tee build/status.txt
-if grep -q "^Running stage" build/status.txt; then
+planned=$(dvc repro --allow-missing --dry)
+echo "$planned" | tail -n 3
+if echo "$planned" | grep -q "^Running stage"; then
+    echo "$planned" | grep "^Running stage" >&2
     echo "the stages above are out of date: run 'make repro' and commit dvc.lock and artefacts/" >&2
     exit 1
 fi
-git diff --exit-code -- artefacts dvc.lock
+git diff --exit-code --stat -- artefacts dvc.lock README.md
