@@ -63,5 +63,5 @@ def test_missing_or_empty_file_and_unknown_recipe(tmp_path):
     (tmp_path / "params.yaml").write_text("")
     with pytest.raises(InputError, match="holds no sections"):
         params.load(tmp_path / "params.yaml")
-    with pytest.raises(InputError, match="recipe 'x' is unknown; there are patchseg, no-zoom, stretched, original"):
+    with pytest.raises(InputError, match="recipe 'x' is unknown; there are patchseg, no-zoom, padded, original"):
         params.load(PROJECT, "x")
