@@ -1,7 +1,9 @@
 """Tissue segmentation (CSF, GM, WM) of brain MRI with a 2D UNet trained on small patches.
 
+`patchseg.segment(image)` segments one image in memory, `patchseg.segment_file(path, out)` one file; the rest is in the modules.
+
 Conventions, stated once: volumes are ``(x, y, z)`` in RAS+ order, stacks of slices ``(n, h, w)``, network input and output
-``(n, h, w, c)``, channel last. Label images hold 0 background, 1 CSF, 2 GM, 3 WM. Intensities are min-max normalised to [0, 1].
+``(n, h, w, c)``, channel last. Label images hold 0 background, 1 CSF, 2 GM, 3 WM. Intensities are normalised to [0, 1], 0 being the background.
 """
 
 import os
@@ -15,3 +17,16 @@ __version__ = "0.1.0"
 
 TISSUES = ("CSF", "GM", "WM")
 """Tissue names; the label of a tissue is its place here plus one, its output channel its place."""
+
+
+def __getattr__(name):
+    """Import the two functions that people call only when they are called for: TensorFlow takes seconds to load."""
+    if name == "segment":
+        from patchseg.segmentation import segment
+
+        return segment
+    if name == "segment_file":
+        from patchseg.outputs import segment_file
+
+        return segment_file
+    raise AttributeError(f"module 'patchseg' has no attribute '{name}'")

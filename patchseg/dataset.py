@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchseg import TISSUES, volume
+from patchseg import TISSUES, brain, volume
 from patchseg.errors import InputError
 
 COLUMNS = ("participant_id", "species", "split")
@@ -57,7 +57,7 @@ class Subject:
         Parameters
         ----------
         top : float
-            Percentile of the brain that becomes 1 (see `volume.normalise`).
+            Percentile of the brain that becomes 1 (see `brain.normalise`).
 
         Returns
         -------
@@ -71,14 +71,15 @@ class Subject:
             If a file cannot be used, or image and labels are on different grids.
         """
         data, affine = volume.load(self.image_path)
-        image = volume.normalise(data, top, self.image_path)
+        mask = brain.foreground(data, self.image_path)
+        image = brain.normalise(data, mask, top, self.image_path)
         read = {}
         for tissue, path in self.label_paths.items():
             read[tissue], other = volume.load(path)
             volume.check_same_grid(self.image_path, data, affine, path, read[tissue], other)
         if "dseg" in read:
             return image, _labels_from_dseg(read["dseg"], self.label_paths["dseg"]), affine
-        return image, labels_from_probabilities(read, brain=data > data.min()), affine
+        return image, labels_from_probabilities(read, brain=mask), affine
 
 
 def _labels_from_dseg(dseg, path):

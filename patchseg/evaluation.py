@@ -1,12 +1,15 @@
 """Scores on the test split, at three levels: patch, reassembled slice, whole volume."""
 
+import json
 from functools import partial
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 
-from patchseg import TISSUES, baseline, metrics, patching, segment, volume
+from patchseg import TISSUES, baseline, metrics, patching, views, volume
+from patchseg.files import write_table, write_text
 from patchseg.patching import slices
 from patchseg.progress import progress
 from patchseg.shards import cut_slices
@@ -34,9 +37,9 @@ def evaluate_network(network, subject, grid):
     tasks = []
     for axis in progress(grid.axes, subject.name):
         for index, patches, truth in cut_slices(image, labels, grid, axis):
-            probabilities = segment.predict(network, patches, len(patches))
-            tasks += _slice_tasks(image, labels, affine, grid, axis, index, truth, segment.labels(probabilities), partial(_reassemble, probabilities, grid))
-    fused = segment.labels(segment.volume(network, image, grid))
+            probabilities = views.predict(network, patches, len(patches))
+            tasks += _slice_tasks(image, labels, affine, grid, axis, index, truth, views.labels(probabilities), partial(_reassemble, probabilities, grid))
+    fused = views.labels(views.volume(network, image, grid))
     return _score([*tasks, _volume_task(labels, fused, affine)]).assign(subject=subject.name)
 
 
@@ -61,7 +64,7 @@ def evaluate_hmrf(subject, grid, seed):
 def _reassemble(probabilities, grid, shape):
     """Return the labels of a slice of `shape`, put together from the probabilities of its patches."""
     large = patching.reassemble(probabilities, (grid.slice_size, grid.slice_size))
-    return segment.labels(patching.from_grid(large, shape, grid.square, "bilinear"))
+    return views.labels(patching.from_grid(large, shape, grid.square, "bilinear"))
 
 
 def _slice_tasks(image, labels, affine, grid, axis, index, truth, patches, slice_labels):
@@ -113,7 +116,7 @@ def fold_curve(network, subjects, grid, settings):
             resized = grid.model_copy(update={"slice_size": int(size * grid.slice_size), "every": settings.fold_every})
             for axis in grid.axes:
                 for _, patches, truth in cut_slices(image, labels, resized, axis):
-                    predicted = segment.labels(segment.predict(network, patches, 64))
+                    predicted = views.labels(views.predict(network, patches, 64))
                     row += [metrics.overlap_counts(truth == label, predicted == label) for label in range(1, len(TISSUES) + 1)]
     dice = 2 * counts[..., 0] / np.maximum(counts[..., 1:].sum(axis=-1), 1)
     rows = [(size, tissue, dice[i, j]) for i, size in enumerate(settings.fold_sizes) for j, tissue in enumerate(TISSUES)]
@@ -148,7 +151,7 @@ class Looks:
         subject, axis, index, number = place
         image, labels, _ = self._subjects[subject].load(self._grid.top)
         at = next(found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index)
-        predicted = segment.labels(segment.predict(self._network, at[1], len(at[1])))
+        predicted = views.labels(views.predict(self._network, at[1], len(at[1])))
         return f"{axis} slice {index}, patch {number}: Dice {row.dice:.3f}, IoU {row.iou:.3f}", at[1][number], at[2][number], predicted[number]
 
     def patches(self, ranks=("worst", "lower quartile", "median", "upper quartile", "best")):
@@ -170,7 +173,7 @@ class Looks:
         image, labels, _ = self._subjects[subject].load(self._grid.top)
         at = next(found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index)
         own_image, own_truth = slices(image, axis)[index], slices(labels, axis)[index]
-        predicted = _reassemble(segment.predict(self._network, at[1], len(at[1])), self._grid, own_truth.shape) * (own_image > 0)
+        predicted = _reassemble(views.predict(self._network, at[1], len(at[1])), self._grid, own_truth.shape) * (own_image > 0)
         return f"{axis} slice {index}: Dice {row.dice:.3f}, IoU {row.iou:.3f} (mean of the tissues)", own_image, own_truth, predicted
 
 
@@ -191,3 +194,15 @@ _COLUMNS = (("dice_pooled", 3), ("iou_pooled", 3), ("hd95_mm_mean", 2), ("avd_pe
 
 def _mean_sd(mean, sd):
     return f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.2f}"
+
+
+def write_scores(table, markdown, folder):
+    """Write a score table (method, level, tissue, measures) as `scores.csv`, `scores.json` (for DVC) and `scores.md`."""
+    folder = Path(folder)
+    write_table(table, folder / "scores.csv")
+    nested = {}
+    for row in table.to_dict("records"):
+        values = {name: float(f"{row[name]:.6g}") for name in ("dice_pooled", "iou_pooled", "dice_mean", "iou_mean")}
+        nested.setdefault(row["method"], {}).setdefault(row["level"], {})[row["tissue"]] = values
+    write_text(folder / "scores.json", json.dumps(nested, indent=2) + "\n")
+    write_text(folder / "scores.md", markdown)

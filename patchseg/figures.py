@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects
 
 from patchseg import TISSUES
 from patchseg.files import replacing
+from patchseg.patching import AXES
 
 # Okabe & Ito 2008: told apart with every kind of colour blindness, and different in lightness
 COLOURS = {"CSF": "#56B4E9", "GM": "#E69F00", "WM": "#F0E442"}
@@ -127,7 +128,7 @@ def tissue_maps(title, image, truth, predicted):
     box = find_objects((image > 0).astype(np.uint8))[0]
     box = tuple(slice(max(0, side.start - 4), side.stop + 4) for side in box)
     image, truth, predicted = image[box], truth[box], predicted[box]
-    figure = Picture(figsize=(11, 4.2), layout="constrained")
+    figure = Picture(figsize=(11, 1.2 + 2.7 * image.shape[1] / image.shape[0]), layout="constrained")
     axes = figure.subplots(1, 4)
     _show_image(axes[0], image)
     _show_labels(axes[1], truth)
@@ -153,4 +154,79 @@ def fold_sizes(curve):
         axes.set_xticks(sorted(curve.fold_size.unique()), [f"{size:g}" for size in sorted(curve.fold_size.unique())])
     panels[0].set_ylabel("Dice, pooled over patches")
     panels[0].legend(loc="lower center")
+    return figure
+
+
+def mosaic(image, values, voxel_mm, axis, count=8, colours=None):
+    """Show slices of a brain along one axis, evenly spaced, and below them what was found there.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    values : (x, y, z) ndarray
+        Labels (uint8), or, with `colours`, a map in [0, 1].
+    voxel_mm : tuple of three float
+    axis : {'sagittal', 'coronal', 'axial'}
+    count : int
+        Slices, at most.
+    colours : str, optional
+        A matplotlib colour map for `values`.
+
+    Returns
+    -------
+    figure : Picture
+    """
+    number = AXES.index(axis)
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    wide, high = [side for side in range(3) if side != number]
+    first, last = box[number].start, box[number].stop - 1
+    at = np.unique(np.linspace(first + 0.08 * (last - first), last - 0.08 * (last - first), count).round().astype(int))
+    extent = [(box[side].stop - box[side].start) * voxel_mm[side] for side in (wide, high)]
+    height = 11 / count * extent[1] / extent[0]
+    figure = Picture(figsize=(11, 2 * height + 0.9), layout="constrained")
+    rows = figure.subplots(2, len(at), squeeze=False)
+    shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
+    for index, above, below in zip(at, *rows, strict=True):
+        cut = tuple(index if side == number else box[side] for side in range(3))
+        above.imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
+        if colours:
+            shown = below.imshow(np.rot90(values[cut]), cmap=colours, vmin=0, vmax=1, **shape)
+        else:
+            below.imshow(np.rot90(values[cut]), cmap=_LABELS, norm=_NORM, interpolation="nearest", **shape)
+        above.set_title(f"{'xyz'[number]} = {index}", fontsize=8)
+        above.set_axis_off()
+        below.set_axis_off()
+    left, right = ("L", "R") if wide == 0 else ("P", "A")
+    rows[0, 0].text(0, 0.5, left, transform=rows[0, 0].transAxes, color="white", ha="left", va="center", fontsize=8)
+    rows[0, 0].text(1, 0.5, right, transform=rows[0, 0].transAxes, color="white", ha="right", va="center", fontsize=8)
+    if colours:
+        figure.colorbar(shown, ax=rows, shrink=0.8, label="0 certain, 1 no idea")
+    else:
+        _legend(figure, loc="outside lower center")
+    return figure
+
+
+def intensities(image, labels):
+    """Plot the histograms of the tissues' intensities: three humps that hardly overlap in a good T1w."""
+    figure = Picture(figsize=(8.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    edges = np.linspace(0, 1, 81)
+    for number, tissue in enumerate(TISSUES):
+        found = image[labels == number + 1]
+        axes.hist(found, edges, histtype="stepfilled", color=COLOURS[tissue], alpha=0.45)
+        axes.hist(found, edges, histtype="step", color="black", linestyle=_STYLES[number], linewidth=1.2, label=tissue)
+    axes.set(xlabel="intensity (0 background, 1 the brain's 99th percentile)", ylabel="voxels", xlim=(0, 1))
+    axes.legend()
+    return figure
+
+
+def tissue_volumes(table):
+    """Plot the volume of each tissue (cm³) with the interval that the views span (columns as in `segmentation.Result.volumes`)."""
+    rows = table[table.tissue.isin(TISSUES)].iloc[::-1]
+    figure = Picture(figsize=(8.5, 2.2), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(rows.tissue, rows.probability_mm3 / 1000, color=[COLOURS[tissue] for tissue in rows.tissue], edgecolor="black")
+    spread = [(rows.probability_mm3 - rows.low_mm3).clip(lower=0) / 1000, (rows.high_mm3 - rows.probability_mm3).clip(lower=0) / 1000]
+    axes.errorbar(rows.probability_mm3 / 1000, rows.tissue, xerr=spread, color="black", linestyle="none", capsize=4)
+    axes.set(xlabel="volume (cm³); bars from probabilities, whiskers from view to view")
     return figure

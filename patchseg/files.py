@@ -61,20 +61,20 @@ def fingerprint(settings, files=()):
     return digest.hexdigest()
 
 
-def write_table(table, path):
-    """Write a DataFrame as CSV, six significant digits, under a temporary name, then rename it."""
+def sha256(path):
+    """Return the sha256 (hex) of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_text(path, text):
+    """Write text (UTF-8) under a temporary name, then rename it."""
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        temporary.write_text(text, encoding="utf-8")
 
 
-def write_scores(table, markdown, folder):
-    """Write a score table (method, level, tissue, measures) as `scores.csv`, `scores.json` (for DVC) and `scores.md`."""
-    folder = Path(folder)
-    write_table(table, folder / "scores.csv")
-    nested = {}
-    for row in table.to_dict("records"):
-        values = {name: float(f"{row[name]:.6g}") for name in ("dice_pooled", "iou_pooled", "dice_mean", "iou_mean")}
-        nested.setdefault(row["method"], {}).setdefault(row["level"], {})[row["tissue"]] = values
-    for name, text in (("scores.json", json.dumps(nested, indent=2) + "\n"), ("scores.md", markdown)):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+def write_table(table, path):
+    """Write a DataFrame as CSV (or .tsv), six significant digits, under a temporary name, then rename it."""
+    separator = "\t" if str(path).endswith(".tsv") else ","
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, sep=separator, float_format="%.6g", lineterminator="\n", na_rep="n/a" if separator == "\t" else "")

@@ -82,27 +82,47 @@ def _execute(notebook, target, values, title, root):
     for left_by_a_kill in target.parent.glob(".partial-*"):
         left_by_a_kill.unlink()
     print(f"{title}: started", flush=True)
-    os.environ[SWITCH] = "off"
-    log = root / "build" / "log" / f"{title.replace(' ', '-')}.txt"
-    with replacing(target) as temporary, _stderr_to(log):
+    with replacing(target) as temporary:
         try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(temporary),
-                values,
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                execution_timeout=TIMEOUT_S,
-                cwd=str(root),
-                store_widget_state=False,
-            )
-        except papermill.PapermillExecutionError as error:
+            execute(notebook, temporary, values, title, root / "build" / "log" / f"{title.replace(' ', '-')}.txt", root, sys.stdout)
+        except InputError as error:
             failed = root / "build" / "failed" / target.name
             _write(nbformat.read(temporary, as_version=4), failed)
-            raise InputError(f"{title}: {error.ename}: {error.evalue} (the notebook up to there: {failed}, other messages: {log})") from error
+            raise InputError(f"{error} (the notebook up to there: {failed})") from error
         strip_metadata(temporary)
     print(f"{title}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def execute(notebook, target, values, title, log, folder, stdout=None):
+    """Run a notebook by papermill.
+
+    Parameters
+    ----------
+    notebook, target : Path
+        Read, and written with its outputs.
+    values : dict
+        Its parameters.
+    title : str
+        Named in the error.
+    log : Path
+        Gets what is said on standard error.
+    folder : Path
+        In which it runs.
+    stdout : file, optional
+        Gets what its cells print.
+
+    Raises
+    ------
+    InputError
+        If a cell fails; `target` then holds the notebook up to there.
+    """
+    os.environ[SWITCH] = "off"
+    options = {"kernel_name": "python3", "progress_bar": False, "stdout_file": stdout, "execution_timeout": TIMEOUT_S, "store_widget_state": False}
+    with _stderr_to(log):
+        try:
+            papermill.execute_notebook(str(notebook), str(target), values, cwd=str(folder), **options)
+        except papermill.PapermillExecutionError as error:
+            raise InputError(f"{title}: {error.ename}: {error.evalue} (other messages: {log})") from error
 
 
 @contextmanager

@@ -11,3 +11,13 @@ SWITCH = "PATCHSEG_PROGRESS"
 def progress(iterable, what, total=None):
     """Wrap `iterable` in a bar (terminal or Jupyter), unless PATCHSEG_PROGRESS is 'off'."""
     return tqdm(iterable, desc=what, total=total, leave=False, disable=os.environ.get(SWITCH) == "off")
+
+
+def progress_bar(what, total):
+    """Return a bar for work that does not come from one loop; `update` moves it and `close` removes it."""
+    return tqdm(desc=what, total=total, leave=False, disable=os.environ.get(SWITCH) == "off")
+
+
+def say(text, file=None):
+    """Print a line above the bars."""
+    tqdm.write(text, file=file)

@@ -1,11 +1,11 @@
 """The UNet (Ronneberger 2015) and its residual sibling, from Keras 3 layers only."""
 
-import json
 from pathlib import Path
 
 import keras
 from keras import layers
 
+from patchseg import card
 from patchseg.errors import InputError
 from patchseg.files import replacing
 
@@ -71,8 +71,8 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
     return keras.Model(inputs, x, name=kind)
 
 
-def save(network, architecture, path):
-    """Write the weights to `path` (.weights.h5) and the arguments of `build` beside them (.json). No code is stored.
+def save(network, architecture, path, **known):
+    """Write the weights to `path` (.weights.h5) and what they are beside them (.json). No code is stored.
 
     Parameters
     ----------
@@ -81,33 +81,28 @@ def save(network, architecture, path):
         The arguments of `build` that made it.
     path : str or Path
         Ends in ``.weights.h5``.
+    **known
+        What else is to be known of the network, for example how images were normalised for it.
     """
     path = Path(path)
     with replacing(path) as temporary:
         network.save_weights(temporary)
-    with replacing(_description(path)) as temporary:
-        temporary.write_text(json.dumps(architecture, indent=2) + "\n")
+    card.write(path, architecture, **known)
 
 
 def load(path):
-    """Build the network described beside `path` and load its weights.
+    """Build the network that the card of `path` describes and load its weights.
 
     Raises
     ------
     InputError
-        If a file is missing, or the weights do not fit the description.
+        See `card.read`; or if the weights do not fit the description.
     """
-    path = Path(path)
-    for file in (path, _description(path)):
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; run the train stage first")
+    found = card.read(path)
     try:
-        network = build(**json.loads(_description(path).read_text()))
+        network = build(**found["architecture"])
         network.load_weights(path)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise InputError(f"{path}: the weights do not fit {_description(path).name} ({error}); run the train stage again") from error
+    except Exception as error:  # h5py and Keras raise many kinds on a damaged file
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path}: the weights do not fit {card.path_of(path).name} ({reason}); copy both files again, or train again") from error
     return network
-
-
-def _description(path):
-    return path.with_name(path.name.removesuffix(".weights.h5") + ".json")

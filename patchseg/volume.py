@@ -1,93 +1,259 @@
-"""One volume: read it with every check, normalise it, write it back on the grid it came with."""
+"""One image: read it with every check, bring it to RAS+ and its voxels to an even size, and put a result back on its own grid."""
 
+import gzip
 import zlib
 from pathlib import Path
 
+import cv2
 import nibabel as nib
 import numpy as np
+import psutil
 
 from patchseg.errors import InputError
 from patchseg.files import replacing
 
+EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
+BYTES_PER_VOXEL = 32  # of an image while it is segmented: its data, a copy in RAS+ order, three probabilities and the uncertainties
+VOXEL_MM = (0.005, 25.0)  # edges outside this range are a mistake in the header: microscopy is finer, no MRI is coarser
+_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_RAS = np.array([[0, 1], [1, 1], [2, 1]])
+
+
+def read(source, index=None, fill=False):
+    """Read an image and check it.
+
+    Parameters
+    ----------
+    source : str, Path or nibabel image
+        ``.nii``, ``.nii.gz``, ``.mgz`` or ``.mgh``.
+    index : int, optional
+        Which volume of a 4D image, from 0.
+    fill : bool
+        Treat voxels that are NaN or infinite as background (0) instead of refusing them.
+
+    Returns
+    -------
+    image : nibabel.spatialimages.SpatialImage
+        3D, in memory, with its own header; the data is float32 and finite, in the image's own axis order.
+
+    Raises
+    ------
+    InputError
+        Naming file, value and mend: missing, not readable, another format, truncated, larger than the memory, not 3D, not
+        real-valued, not finite, or a header without a usable affine.
+    """
+    name = name_of(source)
+    image = _open(Path(source)) if isinstance(source, str | Path) else source
+    try:
+        affine, dtype, shape = np.asarray(image.affine, float), np.dtype(image.get_data_dtype()), tuple(map(int, image.shape))
+    except Exception as error:
+        raise InputError(f"{name}: the header is damaged ({error}); convert the image again from its source") from error
+    if dtype.kind not in "iufb":
+        kind = "RGB colour" if dtype.kind == "V" else str(dtype)
+        raise InputError(f"{name}: voxels of type {kind} are not real numbers; convert it to a grey-scale image")
+    index = _which_volume(name, shape, index)
+    _check_affine(name, affine, unit_mm(image))
+    _check_memory(name, shape)
+    if isinstance(source, str | Path) and str(source).endswith("gz"):
+        _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
+    data = _voxels(name, image, index)
+    bad = 1 - np.isfinite(data).mean()
+    if bad and not fill:
+        raise InputError(f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as background (--nan-as-background)")
+    if bad:
+        data[~np.isfinite(data)] = 0
+    header = image.header.copy()
+    if hasattr(header, "set_slope_inter"):
+        header.set_slope_inter(None, None)
+    return type(image)(data, affine, header)
+
+
+def name_of(source):
+    """Return the path of an image, or of a nibabel image its file name, for messages."""
+    return str(source) if isinstance(source, str | Path) else str(source.get_filename() or "image")
+
+
+def _open(path):
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not an image; name a file in it")
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: no such file; check the name and the folder")
+        with open(path, "rb") as handle:
+            empty = not handle.read(1)
+    except PermissionError as error:
+        raise InputError(f"{path}: you may not read this file; ask for its permission (chmod +r)") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check the name and the disc") from error
+    if not path.name.lower().endswith(EXTENSIONS):
+        raise InputError(f"{path}: extension '{path.suffix}' is not one of {', '.join(EXTENSIONS)}; convert it, for example with dcm2niix for DICOM")
+    if empty:
+        raise InputError(f"{path}: the file is empty; copy it again")
+    try:
+        return nib.load(path)
+    except Exception as error:  # nibabel and the libraries below it raise many kinds on a damaged file
+        raise InputError(f"{path}: not a readable NIfTI or MGH image ({error}); the file may be truncated or of another format") from error
+
+
+def _which_volume(name, shape, index):
+    """Return the index along the fourth axis, or None for a 3D image."""
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise InputError(f"{name}: shape {shape} is not that of a volume (x, y, z); save one volume of it")
+    if len(shape) == 3:
+        if index not in (None, 0):
+            raise InputError(f"{name}: volume {index} was asked for, but the image is 3D; leave --volume away")
+        return None
+    if index is None and shape[3] > 1:
+        raise InputError(f"{name}: shape {shape} is 4D, {shape[3]} volumes; choose one with --volume N, from 0 to {shape[3] - 1}")
+    index = index or 0
+    if not 0 <= index < shape[3]:
+        raise InputError(f"{name}: volume {index} does not exist; choose one from 0 to {shape[3] - 1}")
+    return index
+
+
+def _check_affine(name, affine, unit):
+    if not np.isfinite(affine).all():
+        raise InputError(f"{name}: the affine {affine.tolist()} is not finite; mend the header's sform or qform")
+    sizes = nib.affines.voxel_sizes(affine) * unit
+    shown = " x ".join(f"{size:.3g}" for size in sizes)
+    if not sizes.all():
+        raise InputError(f"{name}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)")
+    if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
+        raise InputError(f"{name}: voxel size {shown} mm is outside {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm; mend the header (pixdim, sform, units)")
+    if abs(np.linalg.det(affine[:3, :3])) * unit**3 < 0.05 * sizes.prod():
+        raise InputError(f"{name}: the affine {np.round(affine, 4).tolist()} is singular, its axes nearly coincide; mend the header's sform or qform")
+
+
+def _check_memory(name, shape):
+    need, free = float(np.prod(shape[:3], dtype=float)) * BYTES_PER_VOXEL, psutil.virtual_memory().available
+    if need > free:
+        raise InputError(
+            f"{name}: shape {shape[:3]} needs about {need / 2**30:.3g} GiB of memory, {free / 2**30:.3g} GiB are free; "
+            "crop or downsample it, or check whether the header is damaged"
+        )
+
+
+def _check_gzip(path, expected):
+    """Read a compressed file to its end, because only then its checksum is compared."""
+    size, limit = 0, expected + 2**24
+    try:
+        with gzip.open(path) as handle:
+            while block := handle.read(2**20):
+                size += len(block)
+                if size > limit:
+                    raise InputError(f"{path}: holds more data than its header says ({expected} bytes of voxels); the header may be damaged")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: the compressed file is truncated or damaged ({error}); copy it again") from error
+
+
+def _voxels(name, image, index):
+    try:
+        with np.errstate(all="ignore"):
+            data = np.asanyarray(image.dataobj if index is None else image.dataobj[..., index])
+            return np.array(data, dtype=np.float32)
+    except Exception as error:  # see _open
+        raise InputError(f"{name}: the voxels cannot be read ({error}); the file may be truncated, copy it again") from error
+
+
+def unit_mm(image):
+    """Return the length (mm) of the unit of an image's affine: NIfTI may state metres or micrometres."""
+    try:
+        return _MM[image.header.get_xyzt_units()[0]]
+    except (AttributeError, KeyError):
+        return 1.0
+
 
 def load(path):
-    """Read a 3D image, closest to RAS+ order.
+    """Read a 3D image (see `read`) in the axis order closest to RAS+.
 
     Parameters
     ----------
     path : str or Path
-        NIfTI file (``.nii`` or ``.nii.gz``).
 
     Returns
     -------
     data : (x, y, z) ndarray of float32
-        Scaled intensities in RAS+ order.
     affine : (4, 4) ndarray of float64
         Voxel to world (mm) of `data`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not NIfTI, truncated, not 3D, not real-valued, not finite, or has no usable affine.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the name and the folder")
-    try:
-        image = nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a readable NIfTI image ({error}); write it again as .nii.gz") from error
-    if len(image.shape) != 3:
-        raise InputError(f"{path}: shape {image.shape} is not 3D; save one volume of it, for example with nibabel's four_to_three")
-    if image.get_data_dtype().kind not in "iufb":
-        raise InputError(f"{path}: voxels of type {image.get_data_dtype()} are not real numbers; convert to a grey-scale image")
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path}: affine {image.affine.tolist()} is singular or not finite; mend the header's sform or qform")
+    return ras(read(path))
+
+
+def ras(image):
+    """Return the data (x, y, z) and affine of an image in the axis order closest to RAS+."""
     canonical = nib.as_closest_canonical(image)
-    try:
-        data = np.asarray(canonical.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: the voxels cannot be read ({error}); the file may be truncated, copy it again") from error
-    bad = 1 - np.isfinite(data).mean()
-    if bad:
-        raise InputError(f"{path}: {bad:.2%} of the voxels are NaN or infinite; replace them, for example with 0 outside the brain")
-    return data, canonical.affine
+    return np.asarray(canonical.dataobj, np.float32), canonical.affine
 
 
-def normalise(data, top=100.0, path="volume"):
-    """Scale `data` linearly so that its minimum becomes 0 and a percentile of the brain 1; what is brighter is cut to 1.
+def from_ras(data, image):
+    """Put an array in RAS+ order (x, y, z, ...) back into the axis order of `image`: the way back from `ras`."""
+    back = nib.orientations.ornt_transform(_RAS, nib.io_orientation(image.affine))
+    return nib.apply_orientation(data, back)
+
+
+def like(data, image):
+    """Make a NIfTI image of an array in RAS+ order, on the grid of `image`.
 
     Parameters
     ----------
-    data : ndarray of float
-        Its minimum is the background; the brain is everything above it.
-    top : float
-        Percentile of the brain's intensities, in (0, 100]. 100 is the maximum: min-max scaling, the original recipe, which a few
-        bright voxels can spoil.
-    path : str or Path, optional
-        Named in the error.
+    data : (x, y, z) or (x, y, z, n) ndarray
+        Kept with its own dtype.
+    image : nibabel image
+        Gives axis order, affine, sform and qform codes and units.
 
     Returns
     -------
-    normalised : ndarray of float32, same shape, in [0, 1]
-
-    Raises
-    ------
-    InputError
-        If all voxels are equal.
-
-    Examples
-    --------
-    >>> normalise(np.array([2.0, 4.0, 6.0])).tolist()
-    [0.0, 0.5, 1.0]
-    >>> normalise(np.array([0.0, 1.0, 2.0, 90.0]), top=50).tolist()
-    [0.0, 0.5, 1.0, 1.0]
+    image : nibabel.Nifti1Image or nibabel.Nifti2Image
     """
-    low = float(data.min())
-    if low == data.max():
-        raise InputError(f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is the right image")
-    high = float(np.percentile(data[data > low], top))
-    return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
+    own = from_ras(data, image)
+    kind = nib.Nifti2Image if isinstance(image, nib.Nifti2Image) else nib.Nifti1Image
+    if not isinstance(image, nib.Nifti1Pair):
+        made = kind(own, image.affine)
+        made.header.set_xyzt_units("mm")
+    else:
+        header = image.header.copy()
+        header.extensions.clear()
+        header.set_data_dtype(data.dtype)
+        header["cal_min"] = header["cal_max"] = header["intent_code"] = 0
+        header["descrip"], header["aux_file"], header["intent_name"] = b"patchseg", b"", b""
+        made = kind(own, image.affine, header)
+    return made
+
+
+def in_bytes(data, image):
+    """Make an image of an array (x, y, z) of shares in [0, 1], in the axis order of `image`, that is stored in one byte a voxel.
+
+    A reader gets the shares back, to 1 / 510, because the header holds the step.
+    """
+    header = image.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(data.shape)
+    made = type(image)(np.rint(data * 255).astype(np.uint8), image.affine, header)
+    made.header.set_slope_inter(1 / 255, 0)
+    return made
+
+
+def resize(data, shape):
+    """Resample an array to another number of voxels over the same extent: linear, averaging where it shrinks.
+
+    Parameters
+    ----------
+    data : (x, y, z) or (x, y, z, c) ndarray of float32
+    shape : tuple of three int
+
+    Returns
+    -------
+    resized : (*shape) or (*shape, c) ndarray of float32
+    """
+    for axis, length in enumerate(shape):
+        if data.shape[axis] == length:
+            continue
+        lines = np.moveaxis(data, axis, 0)
+        flat = np.ascontiguousarray(lines.reshape(len(lines), -1))
+        how = cv2.INTER_AREA if length < len(lines) else cv2.INTER_LINEAR
+        flat = np.concatenate([cv2.resize(part, (part.shape[1], length), interpolation=how) for part in np.array_split(flat, -(-flat.shape[1] // 16384), axis=1)], axis=1)
+        data = np.moveaxis(flat.reshape(length, *lines.shape[1:]), 0, axis)
+    return data
 
 
 def voxel_size_mm(affine):
@@ -98,30 +264,23 @@ def voxel_size_mm(affine):
 def check_same_grid(path, data, affine, other_path, other_data, other_affine):
     """Raise InputError unless both volumes have the same shape and, to 0.001 mm, the same affine."""
     if data.shape != other_data.shape:
-        raise InputError(f"{other_path}: shape {other_data.shape} differs from {data.shape} of {path}; resample the labels to the image's grid")
+        raise InputError(f"{other_path}: shape {other_data.shape} differs from {data.shape} of {path}; resample it to the image's grid")
     if not np.allclose(affine, other_affine, atol=1e-3):
         raise InputError(
-            f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from {np.round(affine, 3).tolist()} of {path}; resample the labels to the image's grid"
+            f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from {np.round(affine, 3).tolist()} of {path}; resample it to the image's grid"
         )
 
 
-def save(path, data, affine, slope=None):
-    """Write a NIfTI image under a temporary name, then rename it. The same input gives the same bytes.
+def write(image, path):
+    """Write a nibabel image under a temporary name, then rename it. The same input gives the same bytes."""
+    with replacing(path) as temporary:
+        nib.save(image, temporary)
 
-    Parameters
-    ----------
-    path : str or Path
-        ``.nii`` or ``.nii.gz``.
-    data : (x, y, z) ndarray
-        Written with its own dtype.
-    affine : (4, 4) ndarray
-        Voxel to world in mm.
-    slope : float, optional
-        A reader multiplies the stored values by it, so that probabilities fit in one byte.
-    """
+
+def save(path, data, affine, slope=None):
+    """Write an array (x, y, z) as a NIfTI image in mm (see `write`); readers multiply the stored values by `slope`, if given."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     if slope is not None:
         image.header.set_slope_inter(slope, 0)
-    with replacing(path) as temporary:
-        nib.save(image, temporary)
+    write(image, path)

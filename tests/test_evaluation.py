@@ -79,7 +79,7 @@ def test_tables_are_written_and_read_back(rows, tmp_path):
     table = metrics.table(rows.assign(method="thresholds"), ("method", "level", "tissue"))
     text = evaluation.markdown(table)
     assert text.count("\n") == 5 and "| thresholds | volume | 1 / 1 / 1 |" in text
-    files.write_scores(table, text, tmp_path)
+    evaluation.write_scores(table, text, tmp_path)
     read = pd.read_csv(tmp_path / "scores.csv")
     assert len(read) == 9 and read.dice_pooled.tolist() == pytest.approx(table.dice_pooled.tolist(), rel=1e-5)
     assert (tmp_path / "scores.json").read_text().startswith('{\n  "thresholds"')

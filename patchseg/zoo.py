@@ -1,0 +1,384 @@
+"""The zoo: public brains of several species with tissue labels, by name.
+
+`zoo.json` beside this file names each brain's files in a public repository, pinned by commit and sha256, with species, label coding,
+licence and citation. No image is in this repository. Files come from the folder that PATCHSEG_ZOO names, or else are downloaded into
+the user's cache, in both as ``<owner>+<repository>/<path>``.
+
+Labels are 1 CSF, 2 GM, 3 WM. 0 is unlabelled: the background, and inside the brain what the source left out. FreeSurfer's labels of
+the chimpanzee and the macaques have no CSF in the sulci, so a 0 there is neither background nor tissue: leave it out of losses and scores.
+
+To add a species, add one entry to `zoo.json`.
+"""
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from scipy import ndimage
+
+from patchseg import dataset, volume
+from patchseg.errors import InputError
+from patchseg.files import replacing
+from patchseg.progress import SWITCH
+
+REGISTRY = Path(__file__).with_name("zoo.json")
+VARIABLE = "PATCHSEG_ZOO"
+"""Environment variable; names a folder that holds the files already. With it nothing is downloaded."""
+RAW = "https://raw.githubusercontent.com"
+RETRIES = 3
+
+# https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/AnatomicalROI/FreeSurferColorLUT; every other code is unlabelled.
+CODES = {
+    "FAST": {1: [1], 2: [2], 3: [3]},
+    "FreeSurfer": {
+        1: [4, 5, 14, 15, 24, 31, 43, 44, 63, 72, 221],
+        2: [3, 8, *range(10, 14), 17, 18, 26, 28, 42, 47, *range(49, 55), 58, 60, *range(1000, 3000)],
+        3: [2, 7, 16, 41, 46, 77, 85, 192, *range(251, 256), *range(3000, 5003)],
+    },
+}
+"""Codes of each tissue (1 CSF, 2 GM, 3 WM) by coding. FreeSurfer: aseg and wmparc."""
+
+
+class File(BaseModel):
+    """What the bytes of one file are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=1)]
+
+
+class Entry(BaseModel):
+    """One brain of `zoo.json`: where its files lie, what they hold and whose they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    species: str
+    modality: Literal["T1w", "T2w"] | None  # none: labels without an image
+    split: Literal["train", "val", "test"] | None = None  # in `write_bids`
+    same_brain_as: str | None = None  # the entry with the T1w, if this is another contrast of that brain
+    licence: str
+    citation: str
+    repository: Annotated[str, Field(pattern=r"^https://github\.com/[\w.-]+/[\w.-]+$")]
+    commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    image: str | None
+    labels: str | dict[Literal["CSF", "GM", "WM"], str]  # one label image, or a probability map a tissue
+    coding: Literal["FAST", "FreeSurfer", "probabilities"]
+    note: str | None = None
+    files: dict[Annotated[str, Field(pattern=r"^(?!/)(?!.*\.\.)[^\\]+$")], File]
+
+    @model_validator(mode="after")
+    def _fits_together(self):
+        for path in filter(None, [self.image, *self.label_files.values()]):
+            if path not in self.files:
+                raise ValueError(f"'{path}' is not under files; add it with its sha256 and bytes")
+        if (self.image is None) != (self.modality is None):
+            raise ValueError("give both image and modality, or null for both")
+        if (self.coding == "probabilities") != isinstance(self.labels, dict):
+            raise ValueError("coding 'probabilities' wants a file for each tissue, the others want one file")
+        if self.coding == "probabilities" and (self.image is None or not {"GM", "WM"} <= set(self.labels)):
+            raise ValueError("coding 'probabilities' wants an image and maps of GM and WM")
+        if (self.modality == "T1w") != (self.split is not None) or (self.modality == "T2w") != (self.same_brain_as is not None):
+            raise ValueError("a T1w wants a split, a T2w wants same_brain_as, labels alone neither")
+        return self
+
+    @property
+    def label_files(self):
+        """Paths in the repository of the label image or maps: a dict whose keys are tissues, or 'dseg'."""
+        return self.labels if isinstance(self.labels, dict) else {"dseg": self.labels}
+
+    @property
+    def folder(self):
+        """Name of the folder of its repository's files: ``<owner>+<repository>``."""
+        return self.repository.removeprefix("https://github.com/").replace("/", "+")
+
+    def url(self, path):
+        """Return the public address of one of its files."""
+        return f"{RAW}/{self.folder.replace('+', '/')}/{self.commit}/{path}"
+
+
+def entries():
+    """Read and check `zoo.json`.
+
+    Returns
+    -------
+    entries : dict of str to Entry
+        By name.
+
+    Raises
+    ------
+    InputError
+        Naming the entry, the key and the mend.
+    """
+    try:
+        found = TypeAdapter(dict[Annotated[str, Field(pattern="^[a-z0-9-]+$")], Entry]).validate_json(REGISTRY.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        value = "" if isinstance(first["input"], dict | bytes) else f" = {first['input']!r}"
+        raise InputError(f"{REGISTRY}: {'.'.join(map(str, first['loc']))}{value}: {first['msg'].removeprefix('Value error, ')}") from error
+    for name, one in found.items():
+        if one.same_brain_as and getattr(found.get(one.same_brain_as), "modality", None) != "T1w":
+            raise InputError(f"{REGISTRY}: {name}.same_brain_as = '{one.same_brain_as}': no entry of that name has a T1w; name one that has")
+    return found
+
+
+def entry(name):
+    """Return the entry of that name, or raise InputError with the names that there are."""
+    known = entries()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise InputError(f"{REGISTRY}: '{name}' is not in the zoo; " + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)}"))
+    return known[name]
+
+
+def fetch(name):
+    """Get every file of a brain and compare its sha256 with the registry.
+
+    Parameters
+    ----------
+    name : str
+        An entry, for example 'macaque-21mo'.
+
+    Returns
+    -------
+    paths : dict of str to Path
+        Where each file of the entry (its path in the repository) lies on this machine.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, a file in the folder of PATCHSEG_ZOO is missing or has other bytes, or it cannot be downloaded.
+    """
+    wanted = entry(name)
+    if folder := os.environ.get(VARIABLE):
+        return {path: _look_up(Path(folder), wanted, path) for path in wanted.files}
+    return _download(wanted)
+
+
+def _look_up(folder, wanted, path):
+    import pooch
+
+    file, expected = folder / wanted.folder / path, wanted.files[path]
+    again = f"copy it again from {wanted.url(path)}, or unset {VARIABLE} to download it"
+    if not file.is_file():
+        raise InputError(f"{file}: no such file, although {VARIABLE} names {folder}; {again}")
+    if file.stat().st_size != expected.bytes:
+        raise InputError(f"{file}: {file.stat().st_size} bytes, the registry says {expected.bytes}; {again}")
+    if (found := pooch.file_hash(file)) != expected.sha256:
+        raise InputError(f"{file}: sha256 {found}, the registry says {expected.sha256}; {again}")
+    return file
+
+
+def _download(wanted):
+    import pooch
+
+    cache = pooch.create(
+        path=pooch.os_cache("patchseg") / "zoo" / wanted.folder,
+        base_url="",
+        registry={path: file.sha256 for path, file in wanted.files.items()},
+        urls={path: wanted.url(path) for path in wanted.files},
+        retry_if_failed=RETRIES,
+    )
+    paths = {}
+    for path in wanted.files:
+        try:
+            paths[path] = Path(cache.fetch(path, progressbar=os.environ.get(SWITCH) != "off"))
+        except (OSError, ValueError) as error:  # no connection, no such page, no room; other bytes than the registry's
+            mend = f"go online and try again, or set {VARIABLE} to a folder that holds {wanted.folder}/{path}"
+            raise InputError(f"{wanted.url(path)}: cannot be downloaded ({' '.join(str(error).split())}); {mend}") from error
+    return paths
+
+
+def load(name):
+    """Get a brain as arrays in RAS+ order.
+
+    The image is 0 outside the largest connected part of its positive voxels, holes filled: stray voxels, the artificial spheres of
+    human-nii2mesh, and the small negative values that interpolation left around the macaques go. So do labels outside of it.
+
+    Parameters
+    ----------
+    name : str
+        An entry of the zoo.
+
+    Returns
+    -------
+    image : (x, y, z) ndarray of float32, or None
+        None if the entry has labels only.
+    labels : (x, y, z) ndarray of uint8
+        1 CSF, 2 GM, 3 WM, 0 unlabelled.
+    affine : (4, 4) ndarray, voxel to world in mm
+
+    Raises
+    ------
+    InputError
+        See `fetch`; or if image and labels are on different grids.
+    """
+    wanted, paths = entry(name), fetch(name)
+    read = {key: volume.load(paths[path]) for key, path in wanted.label_files.items()}
+    maps = {key: data for key, (data, _) in read.items()}
+    if wanted.image is None:
+        return None, recode(maps["dseg"], wanted.coding), read["dseg"][1]
+    image, affine = volume.load(paths[wanted.image])
+    for key, (data, other) in read.items():
+        volume.check_same_grid(paths[wanted.image], image, affine, paths[wanted.label_files[key]], data, other)
+    brain = _largest_part(image > 0)
+    labels = dataset.labels_from_probabilities(maps, brain) if wanted.coding == "probabilities" else recode(maps["dseg"], wanted.coding) * brain
+    return np.where(brain, np.maximum(image, 0), 0).astype(np.float32), labels, affine
+
+
+def recode(codes, coding):
+    """Turn the codes of a label image into tissues.
+
+    Parameters
+    ----------
+    codes : ndarray of int, or of float that holds whole numbers
+    coding : {'FAST', 'FreeSurfer'}
+
+    Returns
+    -------
+    labels : ndarray of uint8
+        1 CSF, 2 GM, 3 WM; 0 for every other code.
+
+    Raises
+    ------
+    InputError
+        If a value is not a whole number, as after resampling labels with interpolation.
+
+    Examples
+    --------
+    >>> recode(np.array([0, 4, 42, 2, 1035, 5002, 9999]), "FreeSurfer").tolist()
+    [0, 1, 2, 3, 2, 3, 0]
+    """
+    broken = codes[codes != np.round(codes)]
+    if broken.size:
+        raise InputError(f"label {broken.flat[0]:g} is not a whole number; resample labels by the nearest neighbour")
+    table = np.zeros(1 + max(max(known) for known in CODES[coding].values()), np.uint8)
+    for tissue, known in CODES[coding].items():
+        table[known] = tissue
+    known = (codes >= 0) & (codes < len(table))
+    return table[np.where(known, codes, 0).astype(int)]
+
+
+def _largest_part(mask):
+    """Return the largest connected part (by faces) of a mask, holes filled."""
+    parts, _ = ndimage.label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return ndimage.binary_fill_holes(parts == sizes.argmax())
+
+
+def notices(names):
+    """Return licence, citation and source of some brains: a list of lines, brains of one source together."""
+    known, sources = entries(), {}
+    for name in names:
+        one = known[name]
+        sources.setdefault(f"licence {one.licence}. Please cite {one.citation}. Source: {one.repository}/tree/{one.commit}", []).append(name)
+    return [f"{_span(members)}: {text}" for text, members in sources.items()]
+
+
+def _span(names):
+    return ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]} ({len(names)})"
+
+
+def subject(name):
+    """Return the BIDS name of a brain, letters and digits only.
+
+    Examples
+    --------
+    >>> subject("human-eve")
+    'sub-humaneve'
+    """
+    return "sub-" + re.sub("[^a-z0-9]", "", entry(name).same_brain_as or name)
+
+
+def write_bids(folder, names=None, splits=None):
+    """Write brains as a BIDS dataset that the pipeline takes (`dataset:` in params.yaml; see `patchseg.dataset`).
+
+    A T2w is written beside the T1w of the same brain (``sub-chimp`` has both). The pipeline trains on the T1w.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if needed. It may not hold a dataset already.
+    names : list of str, optional
+        Default: all brains that have an image.
+    splits : dict of str to {'train', 'val', 'test'}, optional
+        Overrides the registry's split of a brain. Each split needs at least one brain. The registry's splits train on a person
+        and the chimpanzee, validate on a person and test on the macaques, a species that the network has not seen.
+
+    Returns
+    -------
+    written : list of str
+        Names of the brains in the dataset.
+    skipped : dict of str to str
+        Why the others are not: labels without an image, or a T2w whose T1w was not asked for.
+
+    Raises
+    ------
+    InputError
+        See `fetch`; or if the folder holds a dataset, or a split is unknown or empty.
+    """
+    folder, known, splits = Path(folder), entries(), dict(splits or {})
+    if (folder / "participants.tsv").exists():
+        raise InputError(f"{folder}: holds a dataset already (participants.tsv); name another folder, or remove it")
+    names = list(dict.fromkeys(names or [name for name, one in known.items() if one.image]))
+    chosen = {name: entry(name) for name in names}
+    skipped = {name: reason for name, one in chosen.items() if (reason := _why_not(one, chosen))}
+    written = [name for name in names if name not in skipped]
+    split = _splits(known, [name for name in written if chosen[name].modality == "T1w"], splits)
+    for name in written:
+        image, labels, affine = load(name)
+        stem = f"{subject(name)}/anat/{subject(name)}"
+        volume.save(folder / f"{stem}_{chosen[name].modality}.nii.gz", image, affine)
+        if chosen[name].modality == "T1w":
+            volume.save(folder / "derivatives" / "labels" / f"{stem}_dseg.nii.gz", labels, affine)
+    _write_texts(folder, written, {subject(name): (chosen[name].species, split[name]) for name in split})
+    return written, skipped
+
+
+def _why_not(one, chosen):
+    if one.image is None:
+        return "labels without an image"
+    if one.same_brain_as and one.same_brain_as not in chosen:
+        return f"a {one.modality} without its T1w, {one.same_brain_as}"
+    return None
+
+
+def _splits(known, names, overrides):
+    """Return {name: split} of the brains with a T1w."""
+    for name, split in overrides.items():
+        if name not in names:
+            raise InputError(f"split '{split}' is given to '{name}', which is not among the brains to write: {', '.join(names)}; name one of them")
+        if split not in dataset.SPLITS:
+            raise InputError(f"split '{split}' of {name} is unknown; use {', '.join(dataset.SPLITS)}")
+    split = {name: overrides.get(name, known[name].split) for name in names}
+    empty = [one for one in dataset.SPLITS if one not in split.values()]
+    if empty:
+        given = ", ".join(f"{name}={one}" for name, one in split.items()) or "none"
+        raise InputError(
+            f"no brain has split '{empty[0]}' (brains with a T1w: {given}); name more brains, or give one another split, for example --split NAME={empty[0]}"
+        )
+    return split
+
+
+def _write_texts(folder, written, rows):
+    """Write what describes a dataset; participants.tsv comes last, so that a dataset that has it is whole."""
+    about = {"Name": "patchseg zoo", "BIDSVersion": "1.9.0", "DatasetType": "raw", "License": "see README"}
+    labels = {**about, "Name": "Tissue labels of the patchseg zoo", "DatasetType": "derivative", "GeneratedBy": [{"Name": "patchseg zoo bids"}]}
+    readme = ["Public brains with tissue labels, written by `patchseg zoo bids`. Each has its own licence.", "", *notices(written), ""]
+    readme += ["dseg: 1 CSF, 2 GM, 3 WM, 0 unlabelled. Inside the brain, 0 is not background: leave it out of losses and scores."]
+    table = ["participant_id\tspecies\tsplit", *(f"{name}\t{species}\t{split}" for name, (species, split) in rows.items())]
+    texts = {
+        "dataset_description.json": json.dumps(about, indent=2),
+        "derivatives/labels/dataset_description.json": json.dumps(labels, indent=2),
+        "README": "\n".join(readme),
+        "participants.tsv": "\n".join(table),
+    }
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
