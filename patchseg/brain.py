@@ -119,8 +119,8 @@ def depth_profile(image, mask, voxel_mm):
         return None
     step = max(1, max(mask.shape) // _COARSE)
     image, mask = image[::step, ::step, ::step], np.pad(mask[::step, ::step, ::step], 1)
-    depth = ndimage.distance_transform_edt(mask, sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
-    shells = np.digitize(depth / depth.max(), [1e-9, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
+    depth = ndimage.distance_transform_edt(mask, sampling=voxel_mm)[1:-1, 1:-1, 1:-1] - 0.5 * min(voxel_mm)
+    shells = np.digitize(depth / max(depth.max(), 1e-9), [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
     if len(np.unique(shells[shells > 0])) < 8:
         return None
     return ndimage.median(image, shells, range(1, 9))

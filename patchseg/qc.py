@@ -64,10 +64,7 @@ def worst(checks):
 def _row(check, value, limits, reason):
     look_low, look_high, bad_low, bad_high = limits
     verdict = "good" if look_low <= value <= look_high else "look" if bad_low <= value <= bad_high else "bad"
-    if np.isinf(look_low) or look_low == 0:
-        good = f"≤ {look_high:.3g}"
-    else:
-        good = f"≥ {look_low:.3g}" if np.isinf(look_high) else f"{look_low:.3g} to {look_high:.3g}"
+    good = f"≤ {look_high:.3g}" if look_low <= 0 else f"{look_low:.3g} to {look_high:.3g}"
     return check, float(f"{value:.4g}"), good, verdict, "" if verdict == "good" else reason
 
 

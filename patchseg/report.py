@@ -12,7 +12,7 @@ from patchseg.errors import InputError
 from patchseg.files import replacing, write_table, write_text
 
 NAME = "5_segment.ipynb"
-HIDDEN = ("parameters", "injected-parameters", "viewer")  # cells that a person needs in JupyterLab, but not in the report
+HIDDEN = ("parameters", "injected-parameters", "jupyter")  # cells that a person needs in JupyterLab, but not in the report
 
 
 def notebook():
@@ -48,6 +48,10 @@ def to_html(executed, title):
     from traitlets.config import Config
 
     executed.metadata["title"] = title
+    for cell in executed.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
     config = Config()
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = HIDDEN

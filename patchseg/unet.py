@@ -33,22 +33,25 @@ BODIES = {"unet": _convolutions, "resunet": _residual}
 ACTIVATIONS = ("sigmoid", "softmax")
 
 
-def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid"):
-    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1).
+def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid", stem=0):
+    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1), twice that with a stem.
 
     Parameters
     ----------
     kind : {'unet', 'resunet'}
     levels : int
         Resolutions; features double and edges halve from each to the next.
-    features : int
-        Initial features, at full resolution.
+    features : int or list of int
+        Initial features, which double from level to level; or those of each level.
     blocks : int
         Blocks per level, on the way down and on the way up: convolutions for a UNet, pairs of them for a ResUNet.
     in_channels, out_channels : int
     activation : {'sigmoid', 'softmax'}
         One probability per tissue ('sigmoid', the original), or tissues and background that sum to 1 ('softmax', which has one
         channel more: the background comes first).
+    stem : int
+        Features of one cheap convolution at full resolution on the way down and one on the way up; the levels then begin at half
+        the resolution. 0 leaves it away.
 
     Returns
     -------
@@ -56,16 +59,26 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
         (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1].
     """
     body = BODIES[kind]
+    widths = [features * 2**level for level in range(levels)] if isinstance(features, int) else features
+    if len(widths) != levels:
+        raise ValueError(f"{len(widths)} features for {levels} levels; give one for each")
     inputs = x = layers.Input((None, None, in_channels))
+    if stem:  # (h, w) -> (h / 2, w / 2)
+        fine = _convolutions(x, stem, 1)
+        x = layers.Conv2D(widths[0], 2, strides=2, use_bias=False, kernel_initializer="he_normal")(fine)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
     skips = []
-    for level in range(levels - 1):  # (h, w) -> (h / 2^(levels-1), w / 2^(levels-1))
-        x = body(x, features * 2**level, blocks)
+    for width in widths[:-1]:  # (h, w) -> (h / 2^(levels-1), w / 2^(levels-1))
+        x = body(x, width, blocks)
         skips.append(x)
         x = layers.MaxPooling2D()(x)
-    x = body(x, features * 2 ** (levels - 1), blocks)
-    for level in reversed(range(levels - 1)):  # and back to (h, w)
-        x = layers.Conv2DTranspose(features * 2**level, 2, strides=2)(x)
-        x = body(layers.Concatenate()([skips[level], x]), features * 2**level, blocks)
+    x = body(x, widths[-1], blocks)
+    for width, skip in zip(reversed(widths[:-1]), reversed(skips), strict=True):  # and back to (h, w)
+        x = layers.Conv2DTranspose(width, 2, strides=2)(x)
+        x = body(layers.Concatenate()([skip, x]), width, blocks)
+    if stem:
+        x = layers.Conv2DTranspose(stem, 2, strides=2)(x)
+        x = _convolutions(layers.Concatenate()([fine, x]), stem, 1)
     channels = out_channels + (activation == "softmax")
     x = layers.Activation(activation, dtype="float32")(layers.Conv2D(channels, 1)(x))
     return keras.Model(inputs, x, name=kind)

@@ -90,9 +90,15 @@ def _open(path):
     if empty:
         raise InputError(f"{path}: the file is empty; copy it again")
     try:
-        return nib.load(path)
+        image = nib.load(path)
+        with nib.openers.ImageOpener(path) as handle:
+            raw = type(image).header_class.from_fileobj(handle, check=False)  # because nibabel makes an edge of 0 a 1
     except Exception as error:  # nibabel and the libraries below it raise many kinds on a damaged file
         raise InputError(f"{path}: not a readable NIfTI or MGH image ({error}); the file may be truncated or of another format") from error
+    if "pixdim" in raw and raw["sform_code"] == 0 and not raw["pixdim"][1:4].all():
+        shown = " x ".join(f"{size:.3g}" for size in raw["pixdim"][1:4])
+        raise InputError(f"{path}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)")
+    return image
 
 
 def _which_volume(name, shape, index):

@@ -11,19 +11,15 @@ To add a species, add one entry to `zoo.json`.
 """
 
 import difflib
-import json
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from scipy import ndimage
 
-from patchseg import dataset, volume
+from patchseg import brain, dataset, volume
 from patchseg.errors import InputError
-from patchseg.files import replacing
 from patchseg.progress import SWITCH
 
 REGISTRY = Path(__file__).with_name("zoo.json")
@@ -60,7 +56,7 @@ class Entry(BaseModel):
 
     species: str
     modality: Literal["T1w", "T2w"] | None  # none: labels without an image
-    split: Literal["train", "val", "test"] | None = None  # in `write_bids`
+    split: Literal["train", "val", "test"] | None = None  # in the dataset that `zoo_bids` writes
     same_brain_as: str | None = None  # the entry with the T1w, if this is another contrast of that brain
     licence: str
     citation: str
@@ -69,8 +65,7 @@ class Entry(BaseModel):
     image: str | None
     labels: str | dict[Literal["CSF", "GM", "WM"], str]  # one label image, or a probability map a tissue
     coding: Literal["FAST", "FreeSurfer", "probabilities"]
-    note: str | None = None
-    files: dict[Annotated[str, Field(pattern=r"^(?!/)(?!.*\.\.)[^\\]+$")], File]
+    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")], File]
 
     @model_validator(mode="after")
     def _fits_together(self):
@@ -197,8 +192,8 @@ def _download(wanted):
 def load(name):
     """Get a brain as arrays in RAS+ order.
 
-    The image is 0 outside the largest connected part of its positive voxels, holes filled: stray voxels, the artificial spheres of
-    human-nii2mesh, and the small negative values that interpolation left around the macaques go. So do labels outside of it.
+    The image is 0 outside its brain (`brain.foreground`): stray voxels, the artificial spheres of human-nii2mesh, and the small
+    negative values that interpolation left around the macaques go. So do labels outside of it.
 
     Parameters
     ----------
@@ -222,22 +217,25 @@ def load(name):
     read = {key: volume.load(paths[path]) for key, path in wanted.label_files.items()}
     maps = {key: data for key, (data, _) in read.items()}
     if wanted.image is None:
-        return None, recode(maps["dseg"], wanted.coding), read["dseg"][1]
+        return None, recode(maps["dseg"], wanted.coding, paths[wanted.labels]), read["dseg"][1]
     image, affine = volume.load(paths[wanted.image])
     for key, (data, other) in read.items():
         volume.check_same_grid(paths[wanted.image], image, affine, paths[wanted.label_files[key]], data, other)
-    brain = _largest_part(image > 0)
-    labels = dataset.labels_from_probabilities(maps, brain) if wanted.coding == "probabilities" else recode(maps["dseg"], wanted.coding) * brain
-    return np.where(brain, np.maximum(image, 0), 0).astype(np.float32), labels, affine
+    mask = brain.foreground(image, paths[wanted.image])
+    from_maps = wanted.coding == "probabilities"
+    labels = dataset.labels_from_probabilities(maps, mask) if from_maps else recode(maps["dseg"], wanted.coding, paths[wanted.labels]) * mask
+    return np.where(mask, np.maximum(image, 0), 0).astype(np.float32), labels, affine
 
 
-def recode(codes, coding):
+def recode(codes, coding, path="labels"):
     """Turn the codes of a label image into tissues.
 
     Parameters
     ----------
     codes : ndarray of int, or of float that holds whole numbers
     coding : {'FAST', 'FreeSurfer'}
+    path : str or Path, optional
+        Named in the error.
 
     Returns
     -------
@@ -256,20 +254,12 @@ def recode(codes, coding):
     """
     broken = codes[codes != np.round(codes)]
     if broken.size:
-        raise InputError(f"label {broken.flat[0]:g} is not a whole number; resample labels by the nearest neighbour")
+        raise InputError(f"{path}: label {broken.flat[0]:g} is not a whole number; resample labels by the nearest neighbour")
     table = np.zeros(1 + max(max(known) for known in CODES[coding].values()), np.uint8)
     for tissue, known in CODES[coding].items():
         table[known] = tissue
     known = (codes >= 0) & (codes < len(table))
     return table[np.where(known, codes, 0).astype(int)]
-
-
-def _largest_part(mask):
-    """Return the largest connected part (by faces) of a mask, holes filled."""
-    parts, _ = ndimage.label(mask)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return ndimage.binary_fill_holes(parts == sizes.argmax())
 
 
 def notices(names):
@@ -283,102 +273,3 @@ def notices(names):
 
 def _span(names):
     return ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]} ({len(names)})"
-
-
-def subject(name):
-    """Return the BIDS name of a brain, letters and digits only.
-
-    Examples
-    --------
-    >>> subject("human-eve")
-    'sub-humaneve'
-    """
-    return "sub-" + re.sub("[^a-z0-9]", "", entry(name).same_brain_as or name)
-
-
-def write_bids(folder, names=None, splits=None):
-    """Write brains as a BIDS dataset that the pipeline takes (`dataset:` in params.yaml; see `patchseg.dataset`).
-
-    A T2w is written beside the T1w of the same brain (``sub-chimp`` has both). The pipeline trains on the T1w.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made if needed. It may not hold a dataset already.
-    names : list of str, optional
-        Default: all brains that have an image.
-    splits : dict of str to {'train', 'val', 'test'}, optional
-        Overrides the registry's split of a brain. Each split needs at least one brain. The registry's splits train on a person
-        and the chimpanzee, validate on a person and test on the macaques, a species that the network has not seen.
-
-    Returns
-    -------
-    written : list of str
-        Names of the brains in the dataset.
-    skipped : dict of str to str
-        Why the others are not: labels without an image, or a T2w whose T1w was not asked for.
-
-    Raises
-    ------
-    InputError
-        See `fetch`; or if the folder holds a dataset, or a split is unknown or empty.
-    """
-    folder, known, splits = Path(folder), entries(), dict(splits or {})
-    if (folder / "participants.tsv").exists():
-        raise InputError(f"{folder}: holds a dataset already (participants.tsv); name another folder, or remove it")
-    names = list(dict.fromkeys(names or [name for name, one in known.items() if one.image]))
-    chosen = {name: entry(name) for name in names}
-    skipped = {name: reason for name, one in chosen.items() if (reason := _why_not(one, chosen))}
-    written = [name for name in names if name not in skipped]
-    split = _splits(known, [name for name in written if chosen[name].modality == "T1w"], splits)
-    for name in written:
-        image, labels, affine = load(name)
-        stem = f"{subject(name)}/anat/{subject(name)}"
-        volume.save(folder / f"{stem}_{chosen[name].modality}.nii.gz", image, affine)
-        if chosen[name].modality == "T1w":
-            volume.save(folder / "derivatives" / "labels" / f"{stem}_dseg.nii.gz", labels, affine)
-    _write_texts(folder, written, {subject(name): (chosen[name].species, split[name]) for name in split})
-    return written, skipped
-
-
-def _why_not(one, chosen):
-    if one.image is None:
-        return "labels without an image"
-    if one.same_brain_as and one.same_brain_as not in chosen:
-        return f"a {one.modality} without its T1w, {one.same_brain_as}"
-    return None
-
-
-def _splits(known, names, overrides):
-    """Return {name: split} of the brains with a T1w."""
-    for name, split in overrides.items():
-        if name not in names:
-            raise InputError(f"split '{split}' is given to '{name}', which is not among the brains to write: {', '.join(names)}; name one of them")
-        if split not in dataset.SPLITS:
-            raise InputError(f"split '{split}' of {name} is unknown; use {', '.join(dataset.SPLITS)}")
-    split = {name: overrides.get(name, known[name].split) for name in names}
-    empty = [one for one in dataset.SPLITS if one not in split.values()]
-    if empty:
-        given = ", ".join(f"{name}={one}" for name, one in split.items()) or "none"
-        raise InputError(
-            f"no brain has split '{empty[0]}' (brains with a T1w: {given}); name more brains, or give one another split, for example --split NAME={empty[0]}"
-        )
-    return split
-
-
-def _write_texts(folder, written, rows):
-    """Write what describes a dataset; participants.tsv comes last, so that a dataset that has it is whole."""
-    about = {"Name": "patchseg zoo", "BIDSVersion": "1.9.0", "DatasetType": "raw", "License": "see README"}
-    labels = {**about, "Name": "Tissue labels of the patchseg zoo", "DatasetType": "derivative", "GeneratedBy": [{"Name": "patchseg zoo bids"}]}
-    readme = ["Public brains with tissue labels, written by `patchseg zoo bids`. Each has its own licence.", "", *notices(written), ""]
-    readme += ["dseg: 1 CSF, 2 GM, 3 WM, 0 unlabelled. Inside the brain, 0 is not background: leave it out of losses and scores."]
-    table = ["participant_id\tspecies\tsplit", *(f"{name}\t{species}\t{split}" for name, (species, split) in rows.items())]
-    texts = {
-        "dataset_description.json": json.dumps(about, indent=2),
-        "derivatives/labels/dataset_description.json": json.dumps(labels, indent=2),
-        "README": "\n".join(readme),
-        "participants.tsv": "\n".join(table),
-    }
-    for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")

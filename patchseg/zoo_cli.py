@@ -44,12 +44,12 @@ def bids(
     split: Annotated[list[str] | None, typer.Option(metavar="NAME=SPLIT", help="Put a brain into train, val or test; repeat it. Default: as in the registry.")] = None,
 ):
     """Write brains (default: all with an image) as a BIDS dataset for the pipeline: set `dataset:` in params.yaml to DIR."""
-    from patchseg import zoo
+    from patchseg import zoo, zoo_bids
 
     wrong = [text for text in split or [] if text.count("=") != 1]
     if wrong:
         raise InputError(f"--split '{wrong[0]}' is not NAME=SPLIT; write for example --split chimp=val")
-    written, skipped = zoo.write_bids(folder, names, dict(text.split("=") for text in split or []))
+    written, skipped = zoo_bids.write(folder, names, dict(text.split("=") for text in split or []))
     for name, reason in skipped.items():
         print(f"{name}: skipped, {reason}")
     print(f"{folder}: {', '.join(written)}. To train on it, set `dataset: {folder}` in params.yaml. Every brain has its own licence:")

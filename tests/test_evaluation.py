@@ -6,7 +6,7 @@ import pytest
 from conftest import ball_brain
 from PIL import Image
 
-from patchseg import baseline, evaluation, figures, files, metrics
+from patchseg import baseline, evaluation, figures, metrics
 from patchseg import dataset as bids
 from patchseg.params import Evaluate
 

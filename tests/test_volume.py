@@ -1,9 +1,12 @@
 import gzip
+import itertools
 
 import nibabel as nib
 import numpy as np
 import pytest
 from conftest import write_nifti
+from hypothesis import given
+from hypothesis import strategies as st
 
 from patchseg import volume
 from patchseg.errors import InputError
@@ -43,13 +46,13 @@ def test_save_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
 
 
 BAD = {
-    "4D": (lambda p: write_nifti(p, np.zeros((2, 2, 2, 5), np.float32)), "not 3D"),
+    "4D": (lambda p: write_nifti(p, np.zeros((2, 2, 2, 5), np.float32)), "4D, 5 volumes; choose one with --volume N, from 0 to 4"),
     "NaN": (lambda p: write_nifti(p, cube(v3=np.nan)), "4.17% of the voxels are NaN"),
     "infinite": (lambda p: write_nifti(p, cube(v3=np.inf)), "NaN or infinite"),
     "complex": (lambda p: write_nifti(p, cube().astype(np.complex64)), "not real numbers"),
     "text": (lambda p: p.write_text("hello"), "not a readable NIfTI"),
     "truncated": (lambda p: p.write_bytes(write_nifti(p, np.random.default_rng(0).random((20, 20, 20))).read_bytes()[:3000]), "truncated"),
-    "empty": (lambda p: p.write_bytes(b""), "not a readable NIfTI"),
+    "empty": (lambda p: p.write_bytes(b""), "the file is empty"),
     "half a header": (lambda p: p.write_bytes(gzip.compress(b"\0" * 100)), "not a readable NIfTI"),
     "missing": (lambda p: None, "no such file"),
 }
@@ -76,15 +79,162 @@ def test_singular_affine_is_refused(tmp_path):
         volume.load(tmp_path / "a.nii")
 
 
-def test_normalise_refuses_a_constant_volume():
-    with pytest.raises(InputError, match=r"brain.nii: every voxel is 0"):
-        volume.normalise(np.zeros((2, 2)), path="brain.nii")
+def test_from_ras_undoes_ras_in_all_48_orientations():
+    data = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    seen = set()
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            matrix = np.zeros((3, 3))
+            matrix[list(order), range(3)] = np.array(signs) * (0.5, 1, 2)
+            image = nib.Nifti1Image(data, nib.affines.from_matvec(matrix, [1, 2, 3]))
+            turned, affine = volume.ras(image)
+            assert nib.aff2axcodes(affine) == ("R", "A", "S")
+            assert np.array_equal(volume.from_ras(turned, image), data)
+            seen.add(nib.aff2axcodes(image.affine))
+    assert len(seen) == 48
 
 
-def test_normalise_by_percentile_ignores_one_bright_voxel():
-    data = np.r_[0.0, np.linspace(1, 100, 1000), 1e4]
-    assert volume.normalise(data, 100).max() == 1 and np.median(volume.normalise(data, 100)) < 0.01
-    assert np.median(volume.normalise(data, 99)) == pytest.approx(0.5, abs=0.02)
+def oblique():
+    turn = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]])
+    return nib.affines.from_matvec(turn @ np.diag([0.3, 0.3, 2]), [-10, 5, 7])
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("codes", [(1, 0), (0, 2), (4, 1), (0, 0)])
+def test_like_keeps_affine_codes_and_units(tmp_path, kind, codes):
+    micrometres = nib.affines.from_matvec(1000 * oblique()[:3, :3], [1, 2, 3])
+    image = kind(cube(), micrometres if any(codes) else None)
+    image.set_sform(image.affine if codes[0] else None, codes[0])
+    image.set_qform(image.affine if codes[1] else None, codes[1])
+    image.header.set_xyzt_units("micron", "sec")
+    nib.save(image, tmp_path / "in.nii")
+    source = volume.read(tmp_path / "in.nii") if any(codes) else image
+    volume.write(volume.like(volume.ras(source)[0].astype(np.uint8), source), tmp_path / "out.nii.gz")
+    out, image = nib.load(tmp_path / "out.nii.gz"), nib.load(tmp_path / "in.nii")
+    assert type(out) is kind and out.shape == image.shape and np.array_equal(out.affine, image.affine)
+    for field in ("sform_code", "qform_code", "xyzt_units", "pixdim", "quatern_b", "srow_x"):
+        assert np.array_equal(out.header[field], image.header[field]), field
+    assert np.array_equal(np.asarray(out.dataobj), cube().astype(np.uint8))
+
+
+def test_mgz_comes_back_as_nifti_on_its_grid(tmp_path):
+    nib.save(nib.MGHImage(cube(), oblique()), tmp_path / "in.mgz")
+    source = volume.read(tmp_path / "in.mgz")
+    made = volume.like(volume.ras(source)[0], source)
+    assert isinstance(made, nib.Nifti1Image) and np.allclose(made.affine, source.affine) and np.array_equal(made.dataobj, cube())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.float32, np.float64])
+def test_every_real_type_and_slope_reads_the_same(tmp_path, dtype):
+    image = nib.Nifti1Image(cube().astype(dtype), np.eye(4), dtype=dtype)
+    image.header.set_slope_inter(2, 10)
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert np.array_equal(volume.load(tmp_path / "a.nii.gz")[0], 10 + 2 * cube())
+
+
+def test_one_volume_of_4d():
+    image = nib.Nifti1Image(np.stack([cube(), cube() + 100], axis=-1), np.eye(4))
+    assert np.array_equal(volume.read(image, 1).dataobj, cube() + 100)
+    assert volume.read(nib.Nifti1Image(cube()[..., None], np.eye(4))).shape == (2, 3, 4)
+    with pytest.raises(InputError, match="volume 2 does not exist; choose one from 0 to 1"):
+        volume.read(image, 2)
+    with pytest.raises(InputError, match="3D; leave --volume away"):
+        volume.read(nib.Nifti1Image(cube(), np.eye(4)), 1)
+
+
+def test_nan_can_be_background():
+    assert volume.read(nib.Nifti1Image(cube(v3=np.nan), np.eye(4)), fill=True).get_fdata()[0, 0, 3] == 0
+
+
+def header_of(**fields):
+    image = nib.Nifti1Image(cube(), np.eye(4))
+    header = image.header.copy()
+    header["sform_code"], header["qform_code"], header["vox_offset"] = 0, 1, 352
+    for name, value in fields.items():
+        header[name] = value
+    return header.binaryblock + b"\0" * 4 + cube().tobytes("F")
+
+
+HEADERS = {
+    "huge": ({"dim": [3, 30000, 30000, 30000, 1, 1, 1, 1]}, "GiB of memory"),
+    "voxel size 0": ({"pixdim": [1, 0, 1, 1, 1, 1, 1, 1]}, "voxel size 0 x 1 x 1 mm"),
+    "voxels of a metre": ({"pixdim": [1, 1000, 1000, 1000, 1, 1, 1, 1]}, "voxel size .* is outside"),
+    "no voxels": ({"dim": [3, 0, 5, 5, 1, 1, 1, 1]}, "shape|readable|header"),
+    "longer than the file": ({"dim": [3, 20, 30, 40, 1, 1, 1, 1]}, "cannot be read|truncated"),
+    "RGB": ({"datatype": 128, "bitpix": 24}, "RGB colour are not real"),
+    "unknown type": ({"datatype": 99}, "readable|header"),
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_bad_headers(tmp_path, kind):
+    fields, message = HEADERS[kind]
+    path = tmp_path / "a.nii"
+    path.write_bytes(header_of(**fields))
+    with pytest.raises(InputError, match=message):
+        volume.load(path)
+
+
+def test_damage_behind_the_voxels_is_found_by_the_checksum(tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", cube())
+    raw = bytearray(path.read_bytes())
+    raw[-6] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="truncated"):
+        volume.load(path)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", cube())
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"\0" * 2**25))
+    with pytest.raises(InputError, match="more data than its header says"):
+        volume.load(path)
+
+
+def test_wrong_extension_folder_and_permission(tmp_path, monkeypatch):
+    (tmp_path / "a.dcm").write_bytes(b"DICM")
+    with pytest.raises(InputError, match=r"extension '.dcm' .* dcm2niix"):
+        volume.load(tmp_path / "a.dcm")
+    with pytest.raises(InputError, match="a folder, not an image"):
+        volume.load(tmp_path)
+    path = write_nifti(tmp_path / "a.nii", cube())
+    monkeypatch.setattr("builtins.open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    with pytest.raises(InputError, match="may not read"):
+        volume.load(path)
+
+
+@given(st.data())
+def test_fuzzed_headers_give_an_image_or_an_input_error(tmp_path_factory, data):
+    raw = bytearray(header_of())
+    for place, value in data.draw(st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), min_size=1, max_size=8)):
+        raw[place] = value
+    raw = raw[: data.draw(st.one_of(st.just(len(raw)), st.integers(0, len(raw))))]
+    path = tmp_path_factory.mktemp("fuzz") / "a.nii"
+    path.write_bytes(raw)
+    try:
+        read, affine = volume.load(path)
+    except InputError as error:
+        assert str(path) in str(error)
+    else:
+        assert read.ndim == 3 and np.isfinite(read).all() and np.isfinite(affine).all()
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_no_image(tmp_path_factory, noise):
+    for name in ("a.nii", "a.nii.gz", "a.mgz"):
+        path = tmp_path_factory.mktemp("noise") / name
+        path.write_bytes(noise)
+        with pytest.raises(InputError, match=name):
+            volume.load(path)
+
+
+def test_resize_keeps_the_extent_and_the_mean():
+    data = np.random.default_rng(0).random((8, 6, 4), np.float32)
+    assert volume.resize(data, (4, 3, 2)).shape == (4, 3, 2)
+    assert volume.resize(data, (4, 3, 2))[0, 0, 0] == pytest.approx(data[:2, :2, :2].mean(), rel=1e-5)
+    assert np.array_equal(volume.resize(data, data.shape), data)
+    ramp = np.broadcast_to(np.arange(4, dtype=np.float32)[:, None, None, None], (4, 3, 3, 2))
+    assert np.allclose(volume.resize(ramp, (8, 3, 3))[2:6, 0, 0, 0], [0.75, 1.25, 1.75, 2.25])
 
 
 def test_same_grid_names_both_values():
