@@ -1,11 +1,12 @@
-"""DIPY's TissueClassifierHMRF, the algorithm of FSL FAST (Zhang 2001), as the method to compare with."""
+"""What others use: DIPY's HMRF, the algorithm of FSL FAST (Zhang 2001), ANTs Atropos (Avants 2011), and N4 against bias fields."""
 
 import logging
 import warnings
 
 import numpy as np
-from dipy.segment.tissue import TissueClassifierHMRF
 from scipy import ndimage
+
+from patchseg.errors import InputError
 
 logging.getLogger("dipy").setLevel(logging.ERROR)  # it logs every iteration
 
@@ -28,6 +29,8 @@ def hmrf(image, smoothness=0.1, max_iterations=100, seed=0):
     labels : (x, y, z) ndarray of uint8, or None
         1, 2, 3 from dark to bright, which is CSF, GM, WM in a T1w; None where the algorithm breaks down.
     """
+    from dipy.segment.tissue import TissueClassifierHMRF
+
     box = ndimage.find_objects((image > 0).astype(np.uint8))[0]
     brain = image[box] > 0
     np.random.seed(seed)
@@ -54,3 +57,47 @@ def _fair_scale(image, brain):
     low, high = np.percentile(image[brain], [1, 99])
     scaled = np.clip(0.1 + 0.9 * (image - low) / (high - low), 0.01, 1.1)
     return np.ascontiguousarray(np.where(brain, scaled, 0), dtype=np.float64)
+
+
+def n4(data, mask, voxel_mm):
+    """Remove a smooth brightness from an image (N4ITK, Tustison 2010).
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float32
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    corrected : (x, y, z) ndarray of float32, 0 outside the mask
+    """
+    ants = _ants()
+    image, inside = (ants.from_numpy(np.asarray(part, np.float32), spacing=list(voxel_mm)) for part in (np.maximum(data, 0) * mask, mask))
+    return ants.n4_bias_field_correction(image, mask=inside).numpy().astype(np.float32) * mask
+
+
+def atropos(data, mask, voxel_mm):
+    """Segment a brain-extracted T1w by N4 and then Atropos with three classes from k-means and a Markov random field (ANTs' defaults).
+
+    Parameters
+    ----------
+    data, mask, voxel_mm
+        As for `n4`.
+
+    Returns
+    -------
+    labels : (x, y, z) ndarray of uint8, 1, 2, 3 from dark to bright
+    """
+    ants = _ants()
+    image, inside = (ants.from_numpy(np.asarray(part, np.float32), spacing=list(voxel_mm)) for part in (n4(data, mask, voxel_mm), mask))
+    found = ants.atropos(a=image, x=inside, i="kmeans[3]", m="[0.1,1x1x1]", c="[5,0]")["segmentation"].numpy().astype(np.uint8)
+    return found * mask
+
+
+def _ants():
+    try:
+        import ants
+    except ImportError as error:
+        raise InputError("N4 and Atropos need ANTs, which is not installed; run: pip install 'patchseg[ants]'") from error
+    return ants

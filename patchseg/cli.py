@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from patchseg.errors import InputError
+from patchseg.zoo_cli import app as zoo_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +16,7 @@ app = typer.Typer(
     help="Tissue segmentation (CSF, GM, WM) of brain MRI of any species.\n\n`patchseg segment IMAGE --out FOLDER` is what most people need; "
     "`sample`, `check`, `strip` and `stage` belong to the training pipeline, which `dvc repro` runs.",
 )
+app.add_typer(zoo_app, name="zoo")
 
 
 @app.command()

@@ -33,8 +33,8 @@ BODIES = {"unet": _convolutions, "resunet": _residual}
 ACTIVATIONS = ("sigmoid", "softmax")
 
 
-def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid", stem=0):
-    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1), twice that with a stem.
+def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid", half=False):
+    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1), of 2^levels with `half`.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
         Resolutions; features double and edges halve from each to the next.
     features : int or list of int
         Initial features, which double from level to level; or those of each level.
-    blocks : int
-        Blocks per level, on the way down and on the way up: convolutions for a UNet, pairs of them for a ResUNet.
+    blocks : int or list of int
+        Blocks per level (or for each), on the way down and on the way up: convolutions for a UNet, pairs of them for a ResUNet.
     in_channels, out_channels : int
     activation : {'sigmoid', 'softmax'}
         One probability per tissue ('sigmoid', the original), or tissues and background that sum to 1 ('softmax', which has one
         channel more: the background comes first).
-    stem : int
-        Features of one cheap convolution at full resolution on the way down and one on the way up; the levels then begin at half
-        the resolution. 0 leaves it away.
+    half : bool
+        Let no level work at full resolution: a strided convolution reads the image and a transposed one writes the answer. Four
+        times fewer pixels for the first level, which costs most.
 
     Returns
     -------
@@ -60,28 +60,25 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
     """
     body = BODIES[kind]
     widths = [features * 2**level for level in range(levels)] if isinstance(features, int) else features
-    if len(widths) != levels:
-        raise ValueError(f"{len(widths)} features for {levels} levels; give one for each")
+    counts = [blocks] * levels if isinstance(blocks, int) else blocks
+    if not len(widths) == len(counts) == levels:
+        raise ValueError(f"{len(widths)} features and {len(counts)} blocks for {levels} levels; give one for each")
+    channels = out_channels + (activation == "softmax")
     inputs = x = layers.Input((None, None, in_channels))
-    if stem:  # (h, w) -> (h / 2, w / 2)
-        fine = _convolutions(x, stem, 1)
-        x = layers.Conv2D(widths[0], 2, strides=2, use_bias=False, kernel_initializer="he_normal")(fine)
+    if half:  # (h, w) -> (h / 2, w / 2)
+        x = layers.Conv2D(widths[0], 4, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     skips = []
-    for width in widths[:-1]:  # (h, w) -> (h / 2^(levels-1), w / 2^(levels-1))
-        x = body(x, width, blocks)
+    for width, count in zip(widths[:-1], counts, strict=False):  # -> edges divided by 2^(levels-1)
+        x = body(x, width, count)
         skips.append(x)
         x = layers.MaxPooling2D()(x)
-    x = body(x, widths[-1], blocks)
-    for width, skip in zip(reversed(widths[:-1]), reversed(skips), strict=True):  # and back to (h, w)
+    x = body(x, widths[-1], counts[-1])
+    for width, count, skip in reversed(list(zip(widths, counts, skips, strict=False))):  # and back
         x = layers.Conv2DTranspose(width, 2, strides=2)(x)
-        x = body(layers.Concatenate()([skip, x]), width, blocks)
-    if stem:
-        x = layers.Conv2DTranspose(stem, 2, strides=2)(x)
-        x = _convolutions(layers.Concatenate()([fine, x]), stem, 1)
-    channels = out_channels + (activation == "softmax")
-    x = layers.Activation(activation, dtype="float32")(layers.Conv2D(channels, 1)(x))
-    return keras.Model(inputs, x, name=kind)
+        x = body(layers.Concatenate()([skip, x]), width, count)
+    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same")(x) if half else layers.Conv2D(channels, 1)(x)
+    return keras.Model(inputs, layers.Activation(activation, dtype="float32")(x), name=kind)
 
 
 def save(network, architecture, path, **known):
