@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from patchseg.across_cli import app as across_app
 from patchseg.errors import InputError
 from patchseg.zoo_cli import app as zoo_app
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     "`sample`, `check`, `strip` and `stage` belong to the training pipeline, which `dvc repro` runs.",
 )
 app.add_typer(zoo_app, name="zoo")
+app.add_typer(across_app, name="across")
 
 
 @app.command()

@@ -51,13 +51,39 @@ class Augment(Section):
     seed: int
 
 
+class Draw(Section):
+    """Whole brains to patches of any size and contrast (see `patchseg.draw`)."""
+
+    patches: Count
+    validation: Count
+    patch_size: Count
+    brain_pixels: Annotated[float, Field(gt=0)]
+    scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    rotation_deg: Annotated[float, Field(ge=0, le=180)]
+    anisotropy: Annotated[float, Field(ge=0)]
+    elastic: Annotated[float, Field(ge=0)]
+    anywhere: Share
+    thick: Share
+    drawn: Share
+    orders: tuple[Share, Share, Share]
+    inverted: Share
+    curves: Share
+    gamma: Annotated[float, Field(ge=0)]
+    bias: Annotated[float, Field(ge=0)]
+    blurred: Share
+    coarse: Share
+    noise: Annotated[float, Field(ge=0)]
+    background: Share
+    seed: int
+
+
 class Train(Section):
     """Training set to network."""
 
     network: Literal["unet", "resunet"]
     levels: Annotated[int, Field(ge=1, le=6)]
-    features: Count
-    blocks: Count
+    features: Count | list[Count]
+    blocks: Count | list[Count]
     loss: Literal["bce", "dice_ce"]
     flips: bool
     epochs: Count
@@ -79,6 +105,22 @@ class Evaluate(Section):
     seed: int
 
 
+class Network(Section):
+    """One network of the section across: the brains of the zoo that it is trained on, and settings that differ."""
+
+    brains: Annotated[list[str], Field(min_length=1)]
+    draw: dict = {}
+    train: dict = {}
+
+
+class Across(Section):
+    """Networks for brains of any species, trained on the zoo (see `patchseg.across`)."""
+
+    draw: Draw
+    train: Train
+    networks: dict[str, Network]
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -89,6 +131,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
+    across: Across
 
     @model_validator(mode="after")
     def _patches_fit_network(self):
@@ -128,31 +171,32 @@ def load(path, recipe=None):
         raise InputError(f"{path}: not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise InputError(f"{path}: holds no sections; start from the project's params.yaml")
-    params = _check(path, raw)
+    params = check(path, Params, raw)
     for name in params.compare:
         if name not in params.recipes:
             raise InputError(f"{path}: compare names recipe '{name}', which is unknown; there are {', '.join(params.recipes)}")
     for name in params.recipes:
-        _check(path, _override(raw, params.recipes[name]), f"recipes.{name}: ")
+        check(path, Params, _override(raw, params.recipes[name]), f"recipes.{name}: ")
     if recipe is None:
         return params
     if recipe not in params.recipes:
         raise InputError(f"{path}: recipe '{recipe}' is unknown; there are {', '.join(params.recipes)}")
-    return _check(path, _override(raw, params.recipes[recipe]))
+    return check(path, Params, _override(raw, params.recipes[recipe]))
 
 
 def _override(raw, overrides):
     return {**raw, **{section: {**raw[section], **values} for section, values in overrides.items()}}
 
 
-def _check(path, raw, where=""):
+def check(path, kind, raw, where=""):
+    """Check values against a section; an InputError names `path`, `where`, key, value and mend."""
     try:
-        return Params.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing, too
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{path}: {where}key '{key}' (value {first['input']!r}) is unknown{_suggestion(first['loc'])}") from error
+            raise InputError(f"{path}: {where}key '{key}' (value {first['input']!r}) is unknown{_suggestion(kind, first['loc'])}") from error
         if first["type"] == "missing":
             raise InputError(f"{path}: {where}key '{key}' is missing; the project's params.yaml shows a value") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -160,9 +204,12 @@ def _check(path, raw, where=""):
         raise InputError(f"{path}: {where}{key}{value}: {message}") from error
 
 
-def _suggestion(location):
-    section = Params
+def _suggestion(section, location):
     for part in location[:-1]:
+        if not hasattr(section, "model_fields"):
+            return ""
         section = section.model_fields[part].annotation
+    if not hasattr(section, "model_fields"):
+        return ""
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else f"; use one of {', '.join(section.model_fields)}"

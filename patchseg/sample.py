@@ -44,7 +44,7 @@ def build(folder):
         Made if needed; files of the same name are replaced.
     """
     folder = Path(folder)
-    t1w, maps, affine = _template()
+    t1w, maps, affine = template()
     derivatives = folder / "derivatives" / "labels"
     _text(folder / "LICENSE", NOTICE)
     _text(folder / "README", "Three coronal blocks of the MNI ICBM152 2009a template. See LICENSE for its copyright notice.\n")
@@ -62,8 +62,8 @@ def build(folder):
     _text(folder / "participants.tsv", "\n".join(rows) + "\n")
 
 
-def _template():
-    """Return T1w, {tissue: probability * 255} (all (x, y, z) uint8) and the affine."""
+def template():
+    """Return the whole template: T1w, {tissue: probability * 255} (all (x, y, z) uint8) and the affine."""
     folder = Path(nilearn.__file__).parent / "datasets" / "data"
     images = {kind: nib.load(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz") for kind in ("t1", "gm", "wm")}
     t1w, gm, wm = (np.asarray(images[kind].dataobj) for kind in ("t1", "gm", "wm"))

@@ -31,6 +31,7 @@ def one_hot(labels, background):
     Parameters
     ----------
     labels : (n, h, w) ndarray of uint8
+        A label that is none, such as `draw.IGNORED`, is 0 in every channel.
     background : bool
         Put a channel for the background first, as a softmax network has it.
 
@@ -59,9 +60,13 @@ def soft_dice(truth, predicted):
 
 
 def dice_cross_entropy(truth, predicted):
-    """Soft Dice of the tissues plus categorical cross-entropy; the first channel is the background (Isensee 2021)."""
+    """Soft Dice of the tissues plus categorical cross-entropy; the first channel is the background (Isensee 2021).
+
+    Pixels whose truth is 0 in every channel are not labelled and count in neither.
+    """
     entropy = ops.mean(keras.losses.categorical_crossentropy(truth, predicted))
-    return entropy + soft_dice(truth[..., 1:], predicted[..., 1:])
+    labelled = ops.sum(truth, axis=-1, keepdims=True)
+    return entropy + soft_dice(truth[..., 1:], predicted[..., 1:] * labelled)
 
 
 LOSSES = {"bce": ("sigmoid", "binary_crossentropy"), "dice_ce": ("softmax", dice_cross_entropy)}
@@ -97,8 +102,12 @@ def batches(images, labels, settings, epoch):
 
 
 def validation_dice(network, images, labels):
-    """Return Dice per tissue, pooled over patches: probabilities cut at 0.5 (softmax included). A (3,) ndarray."""
+    """Return Dice per tissue, pooled over patches: probabilities cut at 0.5 (softmax included). A (3,) ndarray.
+
+    Pixels that are not labelled (a label over 3) are left out.
+    """
     predicted = network.predict(images.astype(np.float32)[..., None], batch_size=64, verbose=0)[..., -len(TISSUES) :] > 0.5
+    predicted &= (labels <= len(TISSUES))[..., None]
     truth = one_hot(labels, background=False) > 0.5
     overlap, total = (truth & predicted).sum((0, 1, 2)), truth.sum((0, 1, 2)) + predicted.sum((0, 1, 2))
     return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)

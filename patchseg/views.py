@@ -209,7 +209,8 @@ def _tiled(network, images, tile):
     padded = np.pad(images, [(0, 0), (0, max(0, tile - h)), (0, max(0, tile - w))])
     total, weight = np.zeros((*padded.shape, len(TISSUES)), np.float32), np.zeros(padded.shape[1:], np.float32)
     bell = np.exp(-0.5 * ((np.arange(tile) - (tile - 1) / 2) / (tile / 8)) ** 2).astype(np.float32)
-    blend = np.maximum(np.outer(bell, bell), 1e-4)
+    bell = np.maximum(bell, 1e-3)  # along each edge by itself: where only a tile's border covers, the other edge still counts
+    blend = np.outer(bell, bell)
     for top in _starts(padded.shape[1], tile):
         for left in _starts(padded.shape[2], tile):
             place = (slice(top, top + tile), slice(left, left + tile))

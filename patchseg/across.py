@@ -1,0 +1,143 @@
+"""Networks for brains of any species: trained on brains of the zoo, scored on those that they never saw."""
+
+import json
+import subprocess
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from patchseg import TISSUES, augment, brain, card, draw, files, params, volume, zoo
+from patchseg.errors import InputError
+
+TEMPLATE = "mni"
+"""The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
+
+
+def settings(path, name):
+    """Return what `params.yaml` says of a network: (`params.Draw`, `params.Train`, names of the brains to train on).
+
+    Raises
+    ------
+    InputError
+        If the network, a setting or a brain is unknown.
+    """
+    across = params.load(path).across
+    if name not in across.networks:
+        raise InputError(f"{path}: network '{name}' is unknown; there are {', '.join(across.networks)}")
+    own = across.networks[name]
+    drawing = params.check(path, params.Draw, across.draw.model_dump() | own.draw, f"across.networks.{name}.draw: ")
+    training = params.check(path, params.Train, across.train.model_dump() | own.train, f"across.networks.{name}.train: ")
+    return drawing, training, names(own.brains)
+
+
+def names(patterns):
+    """Return the brains that the patterns name: entries of the zoo and `mni`, ``*`` for any letters."""
+    known, found = [TEMPLATE, *zoo.entries()], []
+    for pattern in patterns:
+        fitting = [name for name in known if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise InputError(f"brain '{pattern}' is unknown; there are {', '.join(known[:8])} and more (patchseg zoo list)")
+        found += [name for name in fitting if name not in found]
+    return found
+
+
+def load(name):
+    """Return species, image (or None), labels and affine of a brain of the zoo, or of the template (see `zoo.load`)."""
+    if name != TEMPLATE:
+        return zoo.entry(name).species, *zoo.load(name)
+    from patchseg.dataset import labels_from_probabilities
+    from patchseg.sample import template
+
+    image, maps, affine = template()
+    probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}
+    return "human", image.astype(np.float32), labels_from_probabilities(probabilities, image > 0), affine
+
+
+def train(name, path="params.yaml", out="work/across", jobs=2):
+    """Draw a training set and train a network on it, or go on where a killed run was.
+
+    Parameters
+    ----------
+    name : str
+        A network of `params.yaml`, section across.
+    path : str or Path
+        The `params.yaml`.
+    out : str or Path
+        Gets a folder NAME with the patches and the training's state, and at the end ``NAME.weights.h5``, its card
+        ``NAME.json`` and ``NAME_history.csv``.
+    jobs : int
+        Threads that draw.
+
+    Returns
+    -------
+    weights : Path
+    """
+    from patchseg import training
+
+    drawing, fitting, chosen = settings(path, name)
+    out = Path(out)
+    folder, weights = out / name, out / f"{name}{card.SUFFIX}"
+    key = files.fingerprint([drawing.model_dump(), chosen])
+    brains = []
+    if not _is_drawn(folder, key):
+        for one in chosen:
+            species, image, labels, affine = load(one)
+            brains.append(draw.brain_of(one, species, image, labels, volume.voxel_size_mm(affine)))
+        sizes = [one.size_mm for one in brains]
+        draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=jobs)
+        draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
+        files.write_text(folder / "set.json", json.dumps({"key": key, "sizes_mm": [round(min(sizes), 1), round(max(sizes), 1)]}))
+    sets = [augment.open_training_set(folder / part) for part in ("train", "val")]
+    network, history = training.fit(*sets, fitting, weights, folder / "state.npz")
+    files.write_table(history, out / f"{name}_history.csv")
+    found = card.read(weights)
+    card.write(
+        weights,
+        found["architecture"],
+        name=name,
+        top=99.0,
+        brain_pixels=drawing.brain_pixels,
+        sizes_mm=json.loads((folder / "set.json").read_text())["sizes_mm"],
+        contrasts=["T1w", "T2w"],
+        brains=chosen,
+        species=sorted({"human" if one == TEMPLATE else zoo.entry(one).species for one in chosen}),
+        licences=sorted({zoo.entry(one).licence for one in chosen if one != TEMPLATE}),
+        draw=drawing.model_dump(mode="json"),
+        train=fitting.model_dump(mode="json"),
+        epochs=len(history),
+        validation_dice={tissue: round(float(history[f"val_dice_{tissue}"].max()), 4) for tissue in TISSUES},
+        commit=_commit(),
+        command=f"patchseg across train {name}",
+    )
+    return weights
+
+
+def _is_drawn(folder, key):
+    return (folder / "set.json").is_file() and json.loads((folder / "set.json").read_text())["key"] == key
+
+
+def _commit():
+    """Return the commit that the code was at, or None outside of a repository."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    return done.stdout.strip() or None
+
+
+def score(weights, name, scales=(1.0,)):
+    """Segment a brain of the zoo and compare it with its labels, inside the labelled voxels.
+
+    Returns
+    -------
+    rows : list of dict
+        As `metrics.score` gives them, one for each tissue.
+    result : patchseg.segmentation.Result
+    """
+    import nibabel as nib
+
+    from patchseg import metrics, segmentation
+
+    _, image, labels, affine = load(name)
+    mask = brain.foreground(image, name)
+    result = segmentation.segment(nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine), weights, scales=scales)
+    found = np.asarray(result.dseg.dataobj) * (labels > 0)
+    return metrics.score(labels, found.astype(np.uint8), volume.voxel_size_mm(affine)), result

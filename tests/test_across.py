@@ -1,0 +1,88 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import ball_brain
+from ruamel.yaml import YAML
+from test_params import PROJECT
+from typer.testing import CliRunner
+
+from patchseg import across, card, cli, segmentation, weights
+from patchseg.errors import InputError
+
+
+@pytest.fixture
+def balls(monkeypatch):
+    """Three balls in the place of the zoo; one of them has labels only."""
+
+    def load(name):
+        image, labels = ball_brain()
+        return {"a": "ball", "b": "ball", "other": "egg"}[name], None if name == "b" else image, labels, np.eye(4)
+
+    monkeypatch.setattr(across, "load", load)
+    monkeypatch.setattr(across, "names", lambda patterns: list(patterns))
+    monkeypatch.setattr(across.zoo, "entry", lambda name: type("Entry", (), {"species": "ball", "licence": "CC0"}))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The project's params.yaml with a network of seconds."""
+    yaml = YAML()
+    settings = yaml.load(PROJECT)
+    settings["across"]["draw"].update(
+        {
+            "patches": 256,
+            "validation": 16,
+            "patch_size": 32,
+            "brain_pixels": 24,
+            "scales": [0.8, 1.2],
+            "drawn": 0,
+            "inverted": 0,
+            "curves": 0,
+            "gamma": 0,
+            "bias": 0,
+            "coarse": 0,
+        }
+    )
+    settings["across"]["train"].update(
+        {"levels": 2, "features": [4, 8], "blocks": [1, 1], "epochs": 3, "steps_per_epoch": 80, "batch_size": 8, "learning_rate": 0.01, "validation_patches": 16}
+    )
+    settings["across"]["networks"] = {"tiny": {"brains": ["a", "b"]}, "odd": {"brains": ["a"], "draw": {"blured": 1}}}
+    yaml.dump(settings, tmp_path / "params.yaml")
+    return tmp_path / "params.yaml"
+
+
+def test_brains_are_named_by_patterns():
+    assert across.names(["mni", "human-labels-0*", "human-labels-01"])[:3] == ["mni", "human-labels-01", "human-labels-02"]
+    with pytest.raises(InputError, match="brain 'wombat' is unknown; there are mni, "):
+        across.names(["wombat"])
+
+
+def test_networks_of_the_project_are_known_and_mistakes_named(small):
+    drawing, training, brains = across.settings(PROJECT, "people")
+    assert drawing.patches > 10000 and training.loss == "dice_ce" and not [name for name in brains if name.startswith(("chimp", "macaque"))]
+    with pytest.raises(InputError, match="network 'x' is unknown; there are tiny, odd"):
+        across.settings(small, "x")
+    with pytest.raises(InputError, match=r"across.networks.odd.draw: key 'blured' \(value 1\) is unknown; did you mean 'blurred'\?"):
+        across.settings(small, "odd")
+
+
+def test_the_template_is_a_brain_like_the_others():
+    species, image, labels, affine = across.load("mni")
+    assert species == "human" and image.shape == labels.shape and set(np.unique(labels)) == {0, 1, 2, 3} and affine.shape == (4, 4)
+
+
+def test_training_writes_weights_whose_card_says_all_and_which_segment(small, balls, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    path = across.train("tiny", small, out, jobs=1)
+    found = json.loads(card.path_of(path).read_text())
+    assert found["brains"] == ["a", "b"] and found["command"] == "patchseg across train tiny" and found["train"]["seed"] == 0
+    assert found["sizes_mm"][0] == pytest.approx(26.1, abs=2) and found["brain_pixels"] == 24
+    drawn = (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns
+    rows, result = across.score(path, "a")
+    assert {row["tissue"] for row in rows} == {"CSF", "GM", "WM"} and np.mean([row["dice"] for row in rows]) > 0.5
+    assert isinstance(result, segmentation.Result) and weights.load(path).brain_pixels == 24
+    across.train("tiny", small, out, jobs=1)
+    assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns == drawn
+    shown = CliRunner().invoke(cli.app, ["across", "score", str(path), "a"])
+    assert shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 0." in shown.output
