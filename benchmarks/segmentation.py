@@ -3,7 +3,7 @@
     PATCHSEG_ZOO=... python benchmarks/segmentation.py [--brains human-eve chimp] [--batch 100]
 
 Each method runs in a process of its own, one brain after the other, so that its peak memory is its own. Writes
-artefacts/zoo/segmentation.csv, .md and, with --batch, memory.csv and memory.png. Needs the extra `dev`.
+artefacts/zoo/segmentation.csv, .md, a picture of each brain and, with --batch, memory.csv and memory.png. Needs the extra `dev`.
 """
 
 import argparse
@@ -49,14 +49,24 @@ def segment_with(method, name):
 
 
 def row(job):
-    """Score one method on one brain inside the labelled voxels."""
+    """Score one method on one brain inside the labelled voxels; draw what patchseg found."""
+    from patchseg import card, figures
+
     method, name = job
     found, seconds, start_up, memory = segment_with(method, name)
-    _, labels, affine = zoo.load(name)
-    found = np.zeros_like(labels) if found is None else (found * (labels > 0)).astype(np.uint8)
-    scores = {one["tissue"]: one for one in metrics.score(labels, found, volume.voxel_size_mm(affine))}
+    image, labels, affine = zoo.load(name)
+    voxel_mm = volume.voxel_size_mm(affine)
+    labelled = np.zeros_like(labels) if found is None else (found * (labels > 0)).astype(np.uint8)
+    scores = {one["tissue"]: one for one in metrics.score(labels, labelled, voxel_mm)}
     dice = {f"dice_{tissue}": scores[tissue]["dice"] for tissue in TISSUES}
-    return {"brain": name, "method": method, **dice, "dice_GM_WM": (dice["dice_GM"] + dice["dice_WM"]) / 2,
+    trained_on = card.read(card.SHIPPED).get("brains", [])
+    seen = method == "patchseg" and any(other in trained_on for other in (name, zoo.entry(name).same_brain_as))
+    if method == "patchseg":
+        said = ", ".join(f"{tissue} {dice[f'dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
+        title = f"{name}, {'seen' if seen else 'not seen'} in training: Dice {said} inside the labelled voxels"
+        shown = brain.normalise(image, brain.foreground(image))
+        figures.save(figures.compared(shown, labels, found.astype(np.uint8), voxel_mm, title), OUT / f"{name}.png")
+    return {"brain": name, "method": method, "seen_in_training": seen, **dice, "dice_GM_WM": (dice["dice_GM"] + dice["dice_WM"]) / 2,
             "hd95_mm_GM": scores["GM"]["hd95_mm"], "seconds": seconds, "start_up_s": start_up, "peak_mb": memory}  # fmt: skip
 
 
@@ -109,7 +119,7 @@ def main():
         table = pd.DataFrame(rows)
         files.write_table(table, OUT / "segmentation.csv")
         shown = table.assign(seconds=table.seconds.round(1), start_up_s=table.start_up_s.round(1), peak_mb=table.peak_mb.round(0)).round(3)
-        lines = [" | ".join(map(str, line)) for line in [shown.columns, ["---"] * len(shown.columns), *shown.fillna("").to_numpy()]]
+        lines = [" | ".join(map(str, line)) for line in [shown.columns, ["---"] * len(shown.columns), *shown.astype(object).where(shown.notna(), "").to_numpy()]]
         files.write_text(OUT / "segmentation.md", f"{hardware}; {versions}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n")
     if options.batch:
         table = memory_of_a_batch(options.batch)

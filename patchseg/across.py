@@ -15,7 +15,16 @@ TEMPLATE = "mni"
 
 
 def settings(path, name):
-    """Return what `params.yaml` says of a network: (`params.Draw`, `params.Train`, names of the brains to train on).
+    """Return what `params.yaml` says of a network.
+
+    Returns
+    -------
+    drawing : patchseg.params.Draw
+    training : patchseg.params.Train
+    brains : list of str
+        To train on, those of the network that it starts from not included.
+    start : str or None
+        The network whose weights it starts from.
 
     Raises
     ------
@@ -28,7 +37,9 @@ def settings(path, name):
     own = across.networks[name]
     drawing = params.check(path, params.Draw, across.draw.model_dump() | own.draw, f"across.networks.{name}.draw: ")
     training = params.check(path, params.Train, across.train.model_dump() | own.train, f"across.networks.{name}.train: ")
-    return drawing, training, names(own.brains)
+    if own.start is not None and (own.start == name or own.start not in across.networks or across.networks[own.start].start):
+        raise InputError(f"{path}: network '{name}' starts from '{own.start}'; name a network of this section that starts from none")
+    return drawing, training, names(own.brains), own.start
 
 
 def names(patterns):
@@ -75,8 +86,13 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     """
     from patchseg import training
 
-    drawing, fitting, chosen = settings(path, name)
+    drawing, fitting, chosen, start = settings(path, name)
     out = Path(out)
+    first = None
+    if start:
+        first = out / f"{start}{card.SUFFIX}"
+        if not card.path_of(first).is_file():
+            train(start, path, out, jobs)
     folder, weights = out / name, out / f"{name}{card.SUFFIX}"
     key = files.fingerprint([drawing.model_dump(), chosen])
     brains = []
@@ -89,7 +105,12 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
         files.write_text(folder / "set.json", json.dumps({"key": key, "sizes_mm": [round(min(sizes), 1), round(max(sizes), 1)]}))
     sets = [augment.open_training_set(folder / part) for part in ("train", "val")]
-    network, history = training.fit(*sets, fitting, weights, folder / "state.npz")
+    _, history = training.fit(*sets, fitting, weights, folder / "state.npz", first)
+    sizes = json.loads((folder / "set.json").read_text())["sizes_mm"]
+    if first:
+        before = card.read(first)
+        chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
+        sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
     files.write_table(history, out / f"{name}_history.csv")
     found = card.read(weights)
     card.write(
@@ -98,8 +119,9 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         name=name,
         top=99.0,
         brain_pixels=drawing.brain_pixels,
-        sizes_mm=json.loads((folder / "set.json").read_text())["sizes_mm"],
+        sizes_mm=sizes,
         contrasts=["T1w", "T2w"],
+        start=start,
         brains=chosen,
         species=sorted({"human" if one == TEMPLATE else zoo.entry(one).species for one in chosen}),
         licences=sorted({zoo.entry(one).licence for one in chosen if one != TEMPLATE}),

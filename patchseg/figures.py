@@ -197,12 +197,50 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None):
         above.set_axis_off()
         below.set_axis_off()
     left, right = ("L", "R") if wide == 0 else ("P", "A")
-    rows[0, 0].text(0, 0.5, left, transform=rows[0, 0].transAxes, color="white", ha="left", va="center", fontsize=8)
-    rows[0, 0].text(1, 0.5, right, transform=rows[0, 0].transAxes, color="white", ha="right", va="center", fontsize=8)
+    for place, letter in ((0.03, left), (0.97, right)):
+        align = "left" if letter == left else "right"
+        rows[0, 0].text(place, 0.96, letter, transform=rows[0, 0].transAxes, color="#F0E442", ha=align, va="top", fontsize=9, fontweight="bold")
     if colours:
         figure.colorbar(shown, ax=rows, shrink=0.8, label="0 certain, 1 no idea")
     else:
         _legend(figure, loc="outside lower center")
+    return figure
+
+
+def compared(image, truth, found, voxel_mm, title):
+    """Show the middle slice along each axis: the image, its labels, and what was found.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    truth, found : (x, y, z) ndarray of uint8
+        0 in `truth` inside the brain means that nobody labelled it.
+    voxel_mm : tuple of three float
+    title : str
+
+    Returns
+    -------
+    figure : Picture
+    """
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    figure = Picture(figsize=(9, 9), layout="constrained")
+    panels = figure.subplots(3, 3)
+    for number, (axis, row) in enumerate(zip(AXES, panels, strict=True)):
+        wide, high = [side for side in range(3) if side != number]
+        middle = (box[number].start + box[number].stop) // 2
+        at = middle + (box[number].stop - box[number].start) // 10 if number == 0 else middle  # beside the midline, where the folds are
+        cut = tuple(at if side == number else box[side] for side in range(3))
+        shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
+        row[0].imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
+        for panel, labels in zip(row[1:], (truth, found), strict=True):
+            panel.imshow(np.rot90(labels[cut]), cmap=_LABELS, norm=_NORM, interpolation="nearest", **shape)
+        row[0].set_ylabel(f"{axis}, {'xyz'[number]} = {at}")
+        for panel in row:
+            panel.set(xticks=[], yticks=[])
+    for panel, name in zip(panels[0], ("image", "labels of the source", "patchseg"), strict=True):
+        panel.set_title(name)
+    figure.suptitle(title)
+    _legend(figure, loc="outside lower center")
     return figure
 
 

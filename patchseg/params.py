@@ -84,7 +84,7 @@ class Train(Section):
     levels: Annotated[int, Field(ge=1, le=6)]
     features: Count | list[Count]
     blocks: Count | list[Count]
-    loss: Literal["bce", "dice_ce"]
+    loss: Literal["bce", "ce", "dice_ce"]
     flips: bool
     epochs: Count
     steps_per_epoch: Count
@@ -106,9 +106,10 @@ class Evaluate(Section):
 
 
 class Network(Section):
-    """One network of the section across: the brains of the zoo that it is trained on, and settings that differ."""
+    """One network of the section across: the brains of the zoo that it is trained on, what it starts from, and settings that differ."""
 
     brains: Annotated[list[str], Field(min_length=1)]
+    start: str | None = None
     draw: dict = {}
     train: dict = {}
 

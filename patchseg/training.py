@@ -69,7 +69,7 @@ def dice_cross_entropy(truth, predicted):
     return entropy + soft_dice(truth[..., 1:], predicted[..., 1:] * labelled)
 
 
-LOSSES = {"bce": ("sigmoid", "binary_crossentropy"), "dice_ce": ("softmax", dice_cross_entropy)}
+LOSSES = {"bce": ("sigmoid", "binary_crossentropy"), "ce": ("softmax", "categorical_crossentropy"), "dice_ce": ("softmax", dice_cross_entropy)}
 """Name in params.yaml: (activation of the output, loss)."""
 
 
@@ -146,7 +146,7 @@ def _load_state(path, network, key):
         return log["history"], [state[f"best{i}"] for i in range(len(network.variables))]
 
 
-def fit(training, validation, settings, weights_path, state_path):
+def fit(training, validation, settings, weights_path, state_path, start=None):
     """Train a network, keep the weights of the best validation Dice, stop early, resume after a kill.
 
     One line an epoch is printed, those of a resumed training's earlier epochs included. After each epoch everything that the next
@@ -162,6 +162,8 @@ def fit(training, validation, settings, weights_path, state_path):
         Gets the best weights (.weights.h5), with the architecture beside them (.json).
     state_path : str or Path
         Removed at the end.
+    start : str or Path, optional
+        Weights of the same architecture to begin with; random ones unless given.
 
     Returns
     -------
@@ -177,7 +179,9 @@ def fit(training, validation, settings, weights_path, state_path):
     network = compiled(architecture, settings)
     chosen = np.unique(np.linspace(0, len(validation[0]) - 1, settings.validation_patches).astype(int))
     validation = validation[0][chosen], validation[1][chosen]
-    key = fingerprint([settings.model_dump(), *(_digest(array) for array in (*training, *validation))])
+    if start:
+        network.load_weights(start)
+    key = fingerprint([settings.model_dump(), *(_digest(array) for array in (*training, *validation))], [start] if start else [])
     history, best = _load_state(Path(state_path), network, key) or ([], None)
     for row in history:
         _report(row, settings.epochs)

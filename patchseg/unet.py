@@ -33,8 +33,8 @@ BODIES = {"unet": _convolutions, "resunet": _residual}
 ACTIVATIONS = ("sigmoid", "softmax")
 
 
-def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid", half=False):
-    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1), of 2^levels with `half`.
+def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid"):
+    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1).
 
     Parameters
     ----------
@@ -49,9 +49,6 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
     activation : {'sigmoid', 'softmax'}
         One probability per tissue ('sigmoid', the original), or tissues and background that sum to 1 ('softmax', which has one
         channel more: the background comes first).
-    half : bool
-        Let no level work at full resolution: a strided convolution reads the image and a transposed one writes the answer. Four
-        times fewer pixels for the first level, which costs most.
 
     Returns
     -------
@@ -65,9 +62,6 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
         raise ValueError(f"{len(widths)} features and {len(counts)} blocks for {levels} levels; give one for each")
     channels = out_channels + (activation == "softmax")
     inputs = x = layers.Input((None, None, in_channels))
-    if half:  # (h, w) -> (h / 2, w / 2)
-        x = layers.Conv2D(widths[0], 4, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
     skips = []
     for width, count in zip(widths[:-1], counts, strict=False):  # -> edges divided by 2^(levels-1)
         x = body(x, width, count)
@@ -77,7 +71,7 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
     for width, count, skip in reversed(list(zip(widths, counts, skips, strict=False))):  # and back
         x = layers.Conv2DTranspose(width, 2, strides=2)(x)
         x = body(layers.Concatenate()([skip, x]), width, count)
-    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same")(x) if half else layers.Conv2D(channels, 1)(x)
+    x = layers.Conv2D(channels, 1)(x)
     return keras.Model(inputs, layers.Activation(activation, dtype="float32")(x), name=kind)
 
 

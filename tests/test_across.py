@@ -48,6 +48,8 @@ def small(tmp_path):
         {"levels": 2, "features": [4, 8], "blocks": [1, 1], "epochs": 3, "steps_per_epoch": 80, "batch_size": 8, "learning_rate": 0.01, "validation_patches": 16}
     )
     settings["across"]["networks"] = {"tiny": {"brains": ["a", "b"]}, "odd": {"brains": ["a"], "draw": {"blured": 1}}}
+    settings["across"]["networks"]["more"] = {"brains": ["other"], "start": "tiny", "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001}}
+    settings["across"]["networks"]["circle"] = {"brains": ["a"], "start": "more"}
     yaml.dump(settings, tmp_path / "params.yaml")
     return tmp_path / "params.yaml"
 
@@ -59,10 +61,12 @@ def test_brains_are_named_by_patterns():
 
 
 def test_networks_of_the_project_are_known_and_mistakes_named(small):
-    drawing, training, brains = across.settings(PROJECT, "people")
-    assert drawing.patches > 10000 and training.loss == "dice_ce" and not [name for name in brains if name.startswith(("chimp", "macaque"))]
+    drawing, training, brains, start = across.settings(PROJECT, "people")
+    assert drawing.patches > 10000 and start is None and training.loss == "dice_ce" and not [name for name in brains if name.startswith(("chimp", "macaque"))]
     with pytest.raises(InputError, match="network 'x' is unknown; there are tiny, odd"):
         across.settings(small, "x")
+    with pytest.raises(InputError, match="network 'circle' starts from 'more'; name a network of this section that starts from none"):
+        across.settings(small, "circle")
     with pytest.raises(InputError, match=r"across.networks.odd.draw: key 'blured' \(value 1\) is unknown; did you mean 'blurred'\?"):
         across.settings(small, "odd")
 
@@ -84,5 +88,8 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(small, ba
     assert isinstance(result, segmentation.Result) and weights.load(path).brain_pixels == 24
     across.train("tiny", small, out, jobs=1)
     assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns == drawn
+    more = across.train("more", small, out, jobs=1)
+    assert json.loads(card.path_of(more).read_text())["brains"] == ["a", "b", "other"]
+    assert np.mean([row["dice"] for row in across.score(more, "a")[0]]) > 0.5  # five small steps from where it started
     shown = CliRunner().invoke(cli.app, ["across", "score", str(path), "a"])
     assert shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 0." in shown.output

@@ -5,6 +5,7 @@ import pandas as pd
 from patchseg.files import project_root, replacing
 
 START, END = "<!-- scores: made by make repro -->\n", "<!-- end of scores -->\n"
+ZOO_START, ZOO_END = "<!-- zoo: made by benchmarks/segmentation.py -->\n", "<!-- end of zoo -->\n"
 ORDER = ["WM", "GM", "CSF"]
 
 
@@ -28,6 +29,26 @@ def tissue_means(scores):
     return "\n".join(lines) + "\n"
 
 
+def zoo_brains(table):
+    """The mean Dice of GM and WM on each brain of the zoo, a column for each method, and patchseg's seconds."""
+    wide = table.pivot(index="brain", columns="method", values="dice_GM_WM").loc[table.brain.unique()]
+    ours = table[table.method == "patchseg"].set_index("brain")
+    lines = ["| brain | patchseg | DIPY HMRF | ANTs N4+Atropos | patchseg, CSF | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
+    seconds = table.pivot(index="brain", columns="method", values="seconds")
+    for brain, row in wide.iterrows():
+        dice = " | ".join(f"{row[method]:.3f}" for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos"))
+        times = " / ".join(f"{seconds.loc[brain, method]:.0f}" for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos"))
+        name = f"{brain} (seen in training)" if ours.seen_in_training[brain] else brain
+        lines.append(f"| {name} | {dice} | {ours.dice_CSF[brain]:.3f} | {times} |")
+    return "\n".join(lines) + "\n"
+
+
+def filled(text, start, end, parts):
+    """Put parts between two markers of a text."""
+    before, rest = text.split(start)
+    return before + start + "\n".join(parts) + end + rest.split(end)[1]
+
+
 root = project_root()
 scores = pd.read_csv(root / "artefacts" / "scores.csv")
 parts = [
@@ -38,7 +59,7 @@ parts = [
     "Per patch, over the patches of which the tissue fills at least 1 %:\n",
     filled_patches(scores),
 ]
-readme = (root / "README.md").read_text()
-before, rest = readme.split(START)
+readme = filled((root / "README.md").read_text(), START, END, parts)
+readme = filled(readme, ZOO_START, ZOO_END, [zoo_brains(pd.read_csv(root / "artefacts" / "zoo" / "segmentation.csv"))])
 with replacing(root / "README.md") as temporary:
-    temporary.write_text(before + START + "\n".join(parts) + END + rest.split(END)[1])
+    temporary.write_text(readme)

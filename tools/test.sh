@@ -2,6 +2,7 @@
 # Every test. Run it by `make test`, which sets up the environment first.
 set -eu
 rm -rf build/scratch build/state/build .coverage .coverage.*
+sh tools/system_packages.sh python chromium
 echo "== code style"
 ruff check .
 ruff format --check .

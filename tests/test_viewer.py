@@ -1,0 +1,115 @@
+"""The viewer in a real JupyterLab, in headless Chromium: does it draw the image and the labels?"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from patchseg import viewer
+
+ROOT = Path(__file__).parents[1]
+WEBGL = ["--no-sandbox", "--use-angle=swiftshader", "--use-gl=angle", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
+         "--disable-background-networking", "--disable-dev-shm-usage", "--disable-component-update", "--no-first-run"]  # fmt: skip
+
+
+def test_labels_have_the_colours_of_the_figures():
+    colours = viewer.label_colours()
+    assert colours["labels"] == ["", "CSF", "GM", "WM"] and colours["A"] == [0, 255, 255, 255]
+    assert [colours[channel][3] for channel in "RGB"] == [240, 228, 66]
+
+
+@contextmanager
+def jupyter_lab(folder, log):
+    """Serve a folder without a password on this machine only; yield the address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--ServerApp.password=", f"--notebook-dir={folder}"]
+    options += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with open(log, "wb") as out:
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def chromium_page():
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=WEBGL)
+        yield chromium.new_page(viewport={"width": 1300, "height": 1000})
+        chromium.close()
+
+
+def picture(element):
+    """Return a screenshot of an element: (h, w, 3) ndarray in [0, 1]."""
+    return matplotlib.image.imread(io.BytesIO(element.screenshot()))[..., :3]
+
+
+def coloured(shown):
+    """Return the share of pixels that are neither black, grey nor white."""
+    return float((np.ptp(shown, axis=-1) > 0.15).mean())
+
+
+@pytest.mark.slow
+def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    shutil.copy(ROOT / "notebooks" / "5_segment.ipynb", notebooks)
+    shutil.copytree(ROOT / "data", notebooks / "data")
+    with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
+        page.goto(f"{address}/lab/tree/5_segment.ipynb?reset")
+        page.wait_for_selector(".jp-Notebook", timeout=60000)
+        page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+        for _ in range(180):  # JupyterLab draws cells only when they are scrolled to
+            page.mouse.move(800, 600)
+            page.mouse.wheel(0, 5000)
+            time.sleep(1)
+            if page.locator(".jp-Notebook canvas").count():
+                break
+        canvas = page.locator(".jp-Notebook canvas").first
+        canvas.scroll_into_view_if_needed()
+        for _ in range(60):
+            time.sleep(1)
+            shown = picture(canvas)
+            if coloured(shown) > 0.01:
+                break
+        assert coloured(shown) > 0.01, "no coloured labels were drawn"
+        assert (shown.mean(axis=-1) > 0.2).mean() > 0.05, "no image was drawn"
+        kept = os.environ.get("PATCHSEG_SCREENSHOTS")
+        if kept:
+            page.screenshot(path=Path(kept) / "5_segment.png")
+        slider = page.locator(".jp-Notebook .widget-readout").first
+        slider.fill("0")
+        slider.press("Enter")
+        for _ in range(30):
+            time.sleep(0.5)
+            faded = coloured(picture(canvas))
+            if faded < coloured(shown) / 2:
+                break
+        assert faded < coloured(shown) / 2, "the slider did not fade the labels"
