@@ -36,3 +36,16 @@ def score(
         rows, result = across.score(weights, name, tuple(scale or (1.0,)))
         dice = "  ".join(f"{row['tissue']} {row['dice']:.3f}" for row in rows)
         print(f"{name:16} {dice}  GM and WM {sum(row['dice'] for row in rows if row['tissue'] != 'CSF') / 2:.3f}  {result.provenance['seconds']} s  {result.verdict}")
+
+
+@app.command()
+def evidence(
+    weights: Annotated[list[Path], typer.Argument(help="Weights (.weights.h5), each with its card.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Table; what it holds already is kept.")] = Path("artefacts/across/scores.csv"),
+):
+    """Score weights on every brain of the zoo that they were not trained on, beside HMRF and Atropos."""
+    from patchseg import across
+
+    table = across.evidence(weights, out)
+    both = table[table.tissue.isin(["GM", "WM"])].pivot_table(index="brain", columns="network", values="dice", sort=False)
+    print(both.round(3).to_string())

@@ -21,7 +21,9 @@ def balls(monkeypatch):
 
     monkeypatch.setattr(across, "load", load)
     monkeypatch.setattr(across, "names", lambda patterns: list(patterns))
-    monkeypatch.setattr(across.zoo, "entry", lambda name: type("Entry", (), {"species": "ball", "licence": "CC0"}))
+    entry = type("Entry", (), {"species": "ball", "licence": "CC0", "modality": "T1w", "same_brain_as": None})
+    monkeypatch.setattr(across.zoo, "entry", lambda name: entry)
+    monkeypatch.setattr(across.zoo, "entries", lambda: {name: entry for name in ("a", "other")})
 
 
 @pytest.fixture
@@ -52,6 +54,13 @@ def small(tmp_path):
     settings["across"]["networks"]["circle"] = {"brains": ["a"], "start": "more"}
     yaml.dump(settings, tmp_path / "params.yaml")
     return tmp_path / "params.yaml"
+
+
+def test_another_contrast_of_a_brain_is_no_stranger(monkeypatch):
+    monkeypatch.setattr(card, "read", lambda path: {"brains": ["chimp", "human-eve"]})
+    assert across.unseen("any") == ["human-nii2mesh", "macaque-21mo", "macaque-4mo"]
+    monkeypatch.setattr(card, "read", lambda path: {"brains": ["chimp-t2"]})
+    assert "chimp" not in across.unseen("any")
 
 
 def test_brains_are_named_by_patterns():
@@ -91,5 +100,10 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(small, ba
     more = across.train("more", small, out, jobs=1)
     assert json.loads(card.path_of(more).read_text())["brains"] == ["a", "b", "other"]
     assert np.mean([row["dice"] for row in across.score(more, "a")[0]]) > 0.5  # five small steps from where it started
+    assert across.unseen(path) == ["other"] and across.unseen(more) == []
+    for _ in range(2):  # the second time everything is there
+        table = across.evidence([path, more], tmp_path / "scores.csv")
+        assert table.groupby("network").brain.unique().map(list).to_dict() == {"tiny": ["other"], "hmrf": ["other"], "atropos": ["other"]}
+        assert table[table.network == "hmrf"].dice.min() > 0.8
     shown = CliRunner().invoke(cli.app, ["across", "score", str(path), "a"])
     assert shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 0." in shown.output

@@ -114,3 +114,21 @@ def test_real_brains_have_no_head_and_keep_their_grid(pattern):
         profile = brain.depth_profile(brain.normalise(data, mask), mask, volume.voxel_size_mm(affine))
         brain.check_no_head(mask, profile, path)
         assert (qc._rim(profile, type("Any", (), {"contrasts": ("T1w",)}))[3] == "look") == ("T2w" in path.name)
+
+
+@pytest.mark.skipif(not ZOO, reason="PATCHSEG_ZOO names no folder with real brains")
+def test_a_bias_field_of_40_percent_costs_less_than_002_dice():
+    """With the network that comes with the package, on a chimpanzee: bright in front on the left, dark behind on the right."""
+    from patchseg import metrics, zoo
+
+    image, labels, affine = zoo.load("chimp")
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")
+    field = 1 + 0.4 * np.clip(1.2 * (x + y - z) / 2, -1, 1)
+
+    def dice(data):
+        found = np.asarray(patchseg.segment(nib.Nifti1Image(data, affine)).dseg.dataobj)
+        return np.mean([metrics.dice(labels == tissue, (found == tissue) & (labels > 0)) for tissue in (2, 3)])
+
+    assert field.min() < 0.65 and field.max() > 1.35
+    even, biased = dice(image), dice((image * field).astype(np.float32))
+    assert even > 0.8 and even - biased < 0.02
