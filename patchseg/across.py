@@ -102,10 +102,10 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         for one in chosen:
             species, image, labels, affine = load(one)
             brains.append(draw.brain_of(one, species, image, labels, volume.voxel_size_mm(affine)))
-        sizes = [one.size_mm for one in brains]
+        sizes = [one.size_mm for one in brains]  # a brain that is magnified threefold is seen like one that is three times smaller
         draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=jobs)
         draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
-        files.write_text(folder / "set.json", json.dumps({"key": key, "sizes_mm": [round(min(sizes), 1), round(max(sizes), 1)]}))
+        files.write_text(folder / "set.json", json.dumps({"key": key, "sizes_mm": [round(min(sizes) / drawing.scales[1], 1), round(max(sizes) / drawing.scales[0], 1)]}))
     sets = [augment.open_training_set(folder / part) for part in ("train", "val")]
     _, history = training.fit(*sets, fitting, weights, folder / "state.npz", first)
     sizes = json.loads((folder / "set.json").read_text())["sizes_mm"]
@@ -120,7 +120,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         found["architecture"],
         name=name,
         top=99.0,
-        brain_pixels=drawing.brain_pixels,
+        brain_pixels=params.load(path).across.brain_pixels,
         sizes_mm=sizes,
         contrasts=["T1w", "T2w"],
         start=start,

@@ -1,18 +1,21 @@
 """Many images: find them, segment what is missing, go on after a bad one, and list what came out."""
 
-import json
 import os
+import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from patchseg import outputs, report, volume
 from patchseg.errors import InputError
 from patchseg.progress import progress, say
 
-SUFFIXES = ("T1w", "T2w")  # of a BIDS dataset, what is segmented; T2w only where a subject has no T1w
+SUFFIXES = ("T1w", "T2w")  # of a BIDS dataset, what is segmented; T2w only where a session has no T1w
+KILLED = "its process was killed, probably because memory ran out; use fewer --jobs, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,27 @@ def find(sources):
     """
     images = []
     for source in map(Path, sources):
-        images += _in_folder(source) if source.is_dir() else [source]
+        try:
+            images += _in_folder(source) if source.is_dir() else [source]
+        except OSError as error:
+            raise InputError(f"{source}: cannot be opened ({error.strerror}); check the name and its permissions") from error
+    for image in images:
+        if not str(image).isprintable():
+            raise InputError(f"{str(image)!r}: a name with letters that cannot be printed; rename the file")
     return list(dict.fromkeys(images))
 
 
+def _is_result(path):
+    """Whether an image was written by patchseg, into the folder of its input."""
+    base = re.sub(r"_(dseg|label-[A-Z]+_probseg|desc-[a-z]+_map)$", "", outputs.stem(path))
+    return base != outputs.stem(path) and path.with_name(f"{base}_dseg.json").is_file()
+
+
 def _in_folder(folder):
-    bids = [path for pattern in ("sub-*/anat", "sub-*/ses-*/anat") for path in sorted(folder.glob(pattern))]
+    bids = [path for pattern in ("sub-*/anat", "sub-*/ses-*/anat") for path in sorted(folder.glob(pattern)) if path.is_dir()]
     if not bids:
         found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(volume.EXTENSIONS) and not path.name.startswith("."))
+        found = [path for path in found if not _is_result(path)]
         if not found:
             raise InputError(f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject (sub-*/anat) in it; name another folder")
         return found
@@ -85,13 +101,10 @@ def masks(images, pattern):
         if len(images) > 1:
             raise InputError(f"mask {pattern}: one mask for {len(images)} images; write a pattern such as '{{stem}}_mask.nii.gz'")
         return [Path(pattern)]
-    found = []
-    for image in images:
-        place = outputs.Place(image, ".")
-        try:
-            found.append(image.parent / pattern.format(stem=place.stem, name=place.name))
-        except (KeyError, IndexError, ValueError) as error:
-            raise InputError(f"mask {pattern}: only {{stem}} and {{name}} can be filled in; check the braces") from error
+    if set("{}") & set(pattern.replace("{stem}", "").replace("{name}", "")):
+        raise InputError(f"mask {pattern}: only {{stem}} and {{name}} can be filled in; check the braces")
+    places = [outputs.Place(image, ".") for image in images]
+    found = [image.parent / pattern.replace("{stem}", place.stem).replace("{name}", place.name) for image, place in zip(images, places, strict=True)]
     return [None if mask == image else mask for mask, image in zip(found, images, strict=True)]
 
 
@@ -124,15 +137,30 @@ def run(images, out, masks, jobs=1, with_report=True, **options):
     outcomes : list of Outcome
         In the order of the images.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    _check_writable(out)
     tasks = [joblib.delayed(_one)(image, out, mask, with_report, jobs, options) for image, mask in zip(images, masks, strict=True)]
     workers = joblib.Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator")
     outcomes, done = [], workers(tasks)
-    for outcome in progress(done, "images", len(tasks)) if len(tasks) > 1 else done:
-        say(_line(outcome), sys.stderr if outcome.status == "failed" else sys.stdout)
-        outcomes.append(outcome)
+    try:
+        for outcome in progress(done, "images", len(tasks)) if len(tasks) > 1 else done:
+            say(_line(outcome), sys.stderr if outcome.status == "failed" else sys.stdout)
+            outcomes.append(outcome)
+    except TerminatedWorkerError:
+        lost = [Outcome(image, "failed", reasons=f"{image}: {KILLED}") for image in images[len(outcomes) :]]
+        for outcome in lost:
+            say(_line(outcome), sys.stderr)
+        outcomes += lost
     report.cohort(out, [(outputs.Place(one.image, out).name, one.reasons) for one in outcomes if one.status == "failed"])
     return outcomes
+
+
+def _check_writable(out):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written to ({error.strerror}); choose another folder (--out)") from error
 
 
 def _line(outcome):
@@ -176,9 +204,10 @@ def plan(images, out, masks, options):
         place = outputs.Place(image, out)
         settings = {name: value for name, value in options.items() if name not in ("overwrite", "weights_path")}
         try:
+            outputs.check_targets(place, mask, options.get("overwrite"))
             asked = outputs.request(image, mask, options.get("weights_path"), settings)
             there = not options.get("overwrite") and outputs.done(place, asked)
             lines.append((image, "done already" if there else f"to do: {place.path('dseg.nii.gz')}"))
-        except (InputError, json.JSONDecodeError) as error:
+        except InputError as error:
             lines.append((image, str(error)))
     return lines

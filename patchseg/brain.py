@@ -7,6 +7,7 @@ from patchseg.errors import InputError
 
 KEEP = 0.05  # a part smaller than this share of the largest one is no brain: a stray voxel, an artefact
 FULL = 0.9  # share of foreground voxels above which there is no empty background
+FACES = 0.5  # share of the voxels on the image's faces that the background holds
 DIP = 0.75  # the skull: a shell this much darker than what lies outside and inside of it
 _COARSE = 96  # voxels along the longest edge on which depth is measured
 
@@ -17,7 +18,8 @@ def foreground(data, path="image"):
     Parameters
     ----------
     data : (x, y, z) ndarray of float
-        The background is 0; where no voxel is 0, it is the minimum. Negative voxels, as interpolation leaves them, are background.
+        The background is one value (see `background`). A few negative voxels, as interpolation leaves them, are background, too; where
+        the brain's own intensities lie around 0, as after a z-score, everything but the background's value is brain.
     path : str or Path, optional
         Named in the error.
 
@@ -33,7 +35,7 @@ def foreground(data, path="image"):
     low, high = float(data.min()), float(data.max())
     if low == high:
         raise InputError(f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is the right image")
-    mask = data > background(data)
+    mask = data != background(data) if _signed(data) else data > background(data)
     box = bounding_box(mask)
     mask[box] = _large_parts(mask[box])
     mask[box] = ndimage.binary_fill_holes(mask[box])
@@ -41,8 +43,20 @@ def foreground(data, path="image"):
 
 
 def background(data):
-    """Return the intensity of the background: 0 if any voxel is 0 and some are brighter, else the minimum."""
+    """Return the intensity of the background: the value that half of the image's faces hold; else 0 if there is one, else the minimum."""
+    faces = np.concatenate([np.take(data, end, axis).ravel() for axis in range(data.ndim) if data.shape[axis] > 2 for end in (0, -1)] or [data.ravel()])
+    values, counts = np.unique(faces, return_counts=True)
+    if counts.max() >= FACES * len(faces):
+        return float(values[counts.argmax()])
     return 0.0 if (data == 0).any() and data.max() > 0 else float(data.min())
+
+
+def _signed(data):
+    """Whether intensities lie on both sides of a background of 0, as after a z-score, and not only by interpolation."""
+    if background(data) != 0 or data.min() >= 0:
+        return False
+    below, above = -data[data < 0], data[data > 0]
+    return below.size > 0.05 * above.size and float(np.median(below)) > 0.05 * float(np.median(above))
 
 
 def bounding_box(mask):
@@ -86,8 +100,10 @@ def normalise(data, mask, top=99.0, path="image"):
     inside = data[mask]
     if inside.size == 0:
         raise InputError(f"{path}: the mask holds no voxel; check that it belongs to this image")
-    low = min(background(data), float(inside.min()))
-    high = float(np.percentile(inside, top))
+    darkest, high = (float(value) for value in np.percentile(inside, [1, top]))
+    low = background(data)
+    if not darkest - (high - darkest) <= low <= darkest:  # a brain around 0, or far above its background
+        low = darkest
     if not high > low:
         raise InputError(f"{path}: the brain's voxels are all {high:g}, so there is nothing to segment; check that this is the right image")
     return (np.clip((data - low) / (high - low), 0, 1) * mask).astype(np.float32)

@@ -36,7 +36,7 @@ def read(path):
         expected = found["sha256"]
         if not isinstance(found["architecture"], dict):
             raise TypeError("'architecture' is not a table")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path_of(path)}: not a card of weights ({error}); copy it again, or train again") from error
     if sha256(path) != expected:
         raise InputError(f"{path}: sha256 {sha256(path)[:12]}… is not {str(expected)[:12]}… of {path_of(path).name}; copy both files again")

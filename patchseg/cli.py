@@ -10,6 +10,8 @@ from patchseg.across_cli import app as across_app
 from patchseg.errors import InputError
 from patchseg.zoo_cli import app as zoo_app
 
+STOPPED = 130
+"""Exit code after Ctrl-C; typer sets it."""
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -53,14 +55,16 @@ def segment(
 
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in qc.tsv), 2 the command could not start.
     """
-    from patchseg import batch, outputs
+    from patchseg import batch, card, outputs, segmentation
 
+    segmentation.check_settings(tuple(scale or (1.0,)), tile)
+    card.read(weights or card.SHIPPED)
     found = batch.find(images)
-    batch.check_names(found, out)
     brains = batch.masks(found, mask)
     if mask and "{" in mask:  # a glob such as *.nii.gz takes the masks along
         kept = [(image, brain) for image, brain in zip(found, brains, strict=True) if image.resolve() not in {b.resolve() for b in brains if b}]
         found, brains = map(list, zip(*kept, strict=True)) if kept else (found, brains)
+    batch.check_names(found, out)
     options = {
         "weights_path": weights, "scales": tuple(scale or (1.0,)), "index": volume, "nan_as_background": nan_as_background,
         "head_check": head_check, "n4": n4, "tile": tile, "overwrite": overwrite,
@@ -127,6 +131,7 @@ def main():
     except InputError as error:
         print(f"patchseg: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("patchseg: stopped; the same command goes on with what is missing", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            print("patchseg: stopped; the same command goes on with what is missing", file=sys.stderr)
+        raise

@@ -1,5 +1,6 @@
 """Results on disc under BIDS-derivatives names: write them whole, and know what is there already."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -90,22 +91,40 @@ def segment_file(image, out, mask=None, weights_path=None, overwrite=False, **se
     """
     place = Place(image, out)
     asked = request(image, mask, weights_path, settings)
+    check_targets(place, mask, overwrite)
     if not overwrite and done(place, asked):
         return read(place)
     write(segment(image, mask, weights_path, **settings), place, asked)
     return read(place)
 
 
+def check_targets(place, mask, overwrite):
+    """Raise InputError if a result would take the place of the image, of its mask, or of a file that is not a result of patchseg."""
+    inputs = {Path(path).resolve() for path in (place.image, mask) if path}
+    for path in place.images().values():
+        if path.resolve() in inputs:
+            raise InputError(f"{path}: the result would take the place of the image or its mask; write to another folder (--out)")
+        if path.is_file() and not overwrite and not place.record.is_file() and not _is_ours(path):
+            raise InputError(f"{path}: is there already and was not made by patchseg; write to another folder (--out), or replace it (--overwrite)")
+
+
+def _is_ours(path):
+    try:
+        return bytes(nib.load(path).header["descrip"].tobytes()).startswith(volume.MARK)
+    except Exception:  # damaged, or of another kind: whatever it is, it is not ours
+        return False
+
+
 def request(image, mask, weights_path, settings):
     """Return what makes a result what it is: the sha256 of all inputs, the settings and the version."""
     for path in filter(None, (image, mask)):
-        if Path(path).is_dir() or not Path(path).exists():
-            volume.read(path)  # says what is wrong
+        volume.check_file(path)
     try:
         sums = {"image_sha256": sha256(image), "mask_sha256": sha256(mask) if mask else None}
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); ask for its permission (chmod +r)") from error
-    kept = {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(settings.items()) if name not in ("tile",)}
+    every = {name: one.default for name, one in inspect.signature(segment).parameters.items() if one.kind is one.KEYWORD_ONLY} | settings
+    kept = {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(every.items()) if name != "tile"}
     return sums | {"weights_sha256": card.read(weights_path or card.SHIPPED)["sha256"], "settings": kept, "patchseg": __version__}
 
 
@@ -121,9 +140,9 @@ def done(place, asked):
         return False
     try:
         made = json.loads(place.record.read_text(encoding="utf-8"))["request"]
-    except (ValueError, KeyError, TypeError):
+        differ = [name for name in asked if made.get(name) != asked[name]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-    differ = [name for name in asked if made.get(name) != asked[name]]
     if differ:
         raise InputError(f"{place.record}: made with another {', '.join(differ)}; do it again (--overwrite) or write to another folder (--out)")
     return all(path.is_file() for path in place.images().values()) and place.path("volumes.tsv").is_file()
@@ -131,8 +150,9 @@ def done(place, asked):
 
 def write(result, place, asked):
     """Write all results of one image, each whole or not at all, the JSON last."""
-    place.record.unlink(missing_ok=True)
     try:
+        place.record.unlink(missing_ok=True)
+        place.report.unlink(missing_ok=True)  # it tells of the old result
         _describe(place.out)
         paths = place.images()
         volume.write(result.dseg, paths["dseg"])

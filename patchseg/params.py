@@ -117,6 +117,7 @@ class Network(Section):
 class Across(Section):
     """Networks for brains of any species, trained on the zoo (see `patchseg.across`)."""
 
+    brain_pixels: Annotated[float, Field(ge=16, le=1024)]
     draw: Draw
     train: Train
     networks: dict[str, Network]

@@ -3,6 +3,7 @@
 import html
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 import pandas as pd
@@ -75,14 +76,19 @@ def cohort(out, failed=()):
             base = record_path.name.removesuffix("_dseg.json")
             sizes = pd.read_csv(record_path.with_name(f"{base}_volumes.tsv"), sep="\t")
             checks = {row["check"]: row["value"] for row in record["qc"]}
+            if record["verdict"] not in _MARKS:
+                continue
             row = {"image": base, "status": "done", "verdict": record["verdict"], "reasons": record["reasons"]} | checks
             row["seconds"] = record["provenance"]["seconds"]
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
             continue  # not one of ours, or being written
         report = record_path.with_name(f"{base}_report.html")
         rows.append(row | {"link": report.relative_to(out).as_posix() if report.is_file() else ""})
         volumes.append(sizes.assign(image=base))
-    rows += [{"image": name, "status": "failed", "verdict": "failed", "reasons": reason, "link": ""} for name, reason in failed]
+    failed = [{"image": name, "status": "failed", "verdict": "failed", "reasons": reason, "link": ""} for name, reason in failed]
+    names = {row["image"] for row in failed}  # what an earlier run left of them is not what was asked for now
+    rows = [row for row in rows if row["image"] not in names] + failed
+    volumes = [sizes for sizes in volumes if sizes.image.iloc[0] not in names]
     if not rows:
         return
     table = pd.DataFrame(rows)
@@ -110,7 +116,7 @@ def _cell(row, column):
         return f'<td class="number">{"" if pd.isna(value) else f"{value:.3g}" if value < 100 else f"{value:.0f}"}</td>'
     text = html.escape(str(value))
     if column == "image" and row["link"]:
-        return f'<td><a href="{html.escape(row["link"])}">{text}</a></td>'
+        return f'<td><a href="{html.escape(quote(row["link"]))}">{text}</a></td>'
     return f'<td class="{text}">{_MARKS[text]} {text}</td>' if column == "verdict" else f"<td>{text}</td>"
 
 

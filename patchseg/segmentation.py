@@ -11,10 +11,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import psutil
 
 from patchseg import TISSUES, __version__, brain, qc, volume
 from patchseg.errors import InputError
 
+BYTES_PER_PIXEL = 64  # of the resampled brain: probabilities of a view and their sum, entropies, image and mask
 LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "opencv-python-headless", "scipy")
 
 
@@ -99,7 +101,7 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     from patchseg import weights  # TensorFlow takes seconds to load
 
     started = time.monotonic()
-    _check_settings(scales, tile)
+    check_settings(scales, tile)
     name = volume.name_of(image)
     source = volume.read(image, index, nan_as_background)
     data, affine = volume.ras(source)
@@ -116,6 +118,7 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     if mask is None and head_check:
         brain.check_no_head(inside, profile, name)
     size_mm = brain.size_mm(inside, voxel_mm)
+    _check_size(name, ready[box].shape, voxel_mm, size_mm / network.brain_pixels / max(scales))
     fused = _fused(network, ready[box], inside[box], voxel_mm, [size_mm / network.brain_pixels / scale for scale in scales], tile)
     volumes = _volumes(fused, inside[box], voxel_mm)
     checks = qc.table(ready, inside, voxel_mm, profile, fused, network)
@@ -133,7 +136,10 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
 
 def read_mask(mask, name, data, affine):
     """Read a brain mask in RAS+ order and check that it lies on the grid of the image `name`."""
-    found, other = volume.ras(volume.read(mask))
+    try:
+        found, other = volume.ras(volume.read(mask))
+    except InputError as error:
+        raise InputError(str(error).replace("; replace them, or treat them as background (--nan-as-background)", " in a mask; write it again with 0 and 1")) from error
     volume.check_same_grid(name, data, affine, volume.name_of(mask), found, other)
     inside = found != 0
     if not inside.any():
@@ -141,7 +147,20 @@ def read_mask(mask, name, data, affine):
     return inside
 
 
-def _check_settings(scales, tile):
+def _check_size(name, shape, voxel_mm, pixel_mm):
+    """Refuse a brain whose box would be huge at the network's pixel size: a mask of scattered voxels, or a large scale."""
+    pixels = [max(1.0, n * size / pixel_mm) for n, size in zip(shape, voxel_mm, strict=True)]
+    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, psutil.virtual_memory().available
+    if need > free:
+        shown = " x ".join(f"{n:.0f}" for n in pixels)
+        raise InputError(
+            f"{name}: at this scale the brain's box takes {shown} pixels, about {need / 2**30:.3g} GiB of memory, {free / 2**30:.3g} GiB are free; "
+            "check that the mask is one piece, or use a smaller --scale"
+        )
+
+
+def check_settings(scales, tile):
+    """Raise InputError if a scale or the tile is out of range."""
     if not scales or not all(0.1 <= scale <= 10 for scale in scales):
         raise InputError(f"scale {', '.join(map(str, scales)) or '(none)'}: a magnification lies between 0.1 and 10; 1 is the usual one")
     if tile is not None and (tile < 64 or tile % 32):

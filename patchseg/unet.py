@@ -89,8 +89,11 @@ def save(network, architecture, path, **known):
         What else is to be known of the network, for example how images were normalised for it.
     """
     path = Path(path)
+    keras.utils.clear_session()  # numbers the layers from 0, so that the file is the same whatever was built before
+    bare = build(**architecture)  # without the optimizer, whose state is twice as large as the weights
+    bare.set_weights(network.get_weights())
     with replacing(path) as temporary:
-        network.save_weights(temporary)
+        bare.save_weights(temporary)
     card.write(path, architecture, **known)
 
 

@@ -15,6 +15,8 @@ from patchseg.files import replacing
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
 BYTES_PER_VOXEL = 32  # of an image while it is segmented: its data, a copy in RAS+ order, three probabilities and the uncertainties
 VOXEL_MM = (0.005, 25.0)  # edges outside this range are a mistake in the header: microscopy is finer, no MRI is coarser
+MARK = b"patchseg"
+"""In the header of every result (descrip)."""
 _MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
@@ -29,7 +31,8 @@ def read(source, index=None, fill=False):
     index : int, optional
         Which volume of a 4D image, from 0.
     fill : bool
-        Treat voxels that are NaN or infinite as background (0) instead of refusing them.
+        Treat voxels that are NaN or infinite as background (0, or the minimum where there is nothing but lower values) instead of
+        refusing them.
 
     Returns
     -------
@@ -54,14 +57,15 @@ def read(source, index=None, fill=False):
     index = _which_volume(name, shape, index)
     _check_affine(name, affine, unit_mm(image))
     _check_memory(name, shape)
-    if isinstance(source, str | Path) and str(source).endswith("gz"):
+    if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
         _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
     data = _voxels(name, image, index)
     bad = 1 - np.isfinite(data).mean()
     if bad and not fill:
         raise InputError(f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as background (--nan-as-background)")
     if bad:
-        data[~np.isfinite(data)] = 0
+        finite = np.isfinite(data)
+        data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
     header = image.header.copy()
     if hasattr(header, "set_slope_inter"):
         header.set_slope_inter(None, None)
@@ -73,12 +77,16 @@ def name_of(source):
     return str(source) if isinstance(source, str | Path) else str(source.get_filename() or "image")
 
 
-def _open(path):
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not an image; name a file in it")
+def check_file(path):
+    """Raise InputError unless `path` is a file that can be opened and has the extension of an image."""
+    path = Path(path)
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not an image; name a file in it")
         if not path.exists():
             raise InputError(f"{path}: no such file; check the name and the folder")
+        if not path.is_file():
+            raise InputError(f"{path}: not a regular file (a pipe or a device); write the image to a file first")
         with open(path, "rb") as handle:
             empty = not handle.read(1)
     except PermissionError as error:
@@ -89,12 +97,18 @@ def _open(path):
         raise InputError(f"{path}: extension '{path.suffix}' is not one of {', '.join(EXTENSIONS)}; convert it, for example with dcm2niix for DICOM")
     if empty:
         raise InputError(f"{path}: the file is empty; copy it again")
+
+
+def _open(path):
+    check_file(path)
     try:
         image = nib.load(path)
         with nib.openers.ImageOpener(path) as handle:
             raw = type(image).header_class.from_fileobj(handle, check=False)  # because nibabel makes an edge of 0 a 1
     except Exception as error:  # nibabel and the libraries below it raise many kinds on a damaged file
         raise InputError(f"{path}: not a readable NIfTI or MGH image ({error}); the file may be truncated or of another format") from error
+    if "magic" in raw and bytes(raw["magic"].tobytes()).startswith(b"n+") and raw["vox_offset"] < raw.single_vox_offset:
+        raise InputError(f"{path}: the header says that the voxels begin at byte {float(raw['vox_offset']):g}, inside the header; convert it again from its source")
     if "pixdim" in raw and raw["sform_code"] == 0 and not raw["pixdim"][1:4].all():
         shown = " x ".join(f"{size:.3g}" for size in raw["pixdim"][1:4])
         raise InputError(f"{path}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)")
@@ -216,12 +230,13 @@ def like(data, image):
     if not isinstance(image, nib.Nifti1Pair):
         made = kind(own, image.affine)
         made.header.set_xyzt_units("mm")
+        made.header["descrip"] = MARK
     else:
         header = image.header.copy()
         header.extensions.clear()
         header.set_data_dtype(data.dtype)
         header["cal_min"] = header["cal_max"] = header["intent_code"] = 0
-        header["descrip"], header["aux_file"], header["intent_name"] = b"patchseg", b"", b""
+        header["descrip"], header["aux_file"], header["intent_name"] = MARK, b"", b""
         made = kind(own, image.affine, header)
     return made
 
@@ -268,10 +283,11 @@ def voxel_size_mm(affine):
 
 
 def check_same_grid(path, data, affine, other_path, other_data, other_affine):
-    """Raise InputError unless both volumes have the same shape and, to 0.001 mm, the same affine."""
+    """Raise InputError unless both volumes have the same shape and, to a hundredth of a voxel, the same affine."""
     if data.shape != other_data.shape:
         raise InputError(f"{other_path}: shape {other_data.shape} differs from {data.shape} of {path}; resample it to the image's grid")
-    if not np.allclose(affine, other_affine, atol=1e-3):
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*data.shape, 1]
+    if np.abs(corners @ (np.asarray(affine) - other_affine).T).max() > max(0.01 * min(voxel_size_mm(affine)), 1e-6 * np.abs(affine).max()):
         raise InputError(
             f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from {np.round(affine, 3).tolist()} of {path}; resample it to the image's grid"
         )

@@ -3,10 +3,25 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import BaseModel, Field, ValidationError
+
+from patchseg import TISSUES, unet
 from patchseg import card as cards
-from patchseg import unet
 from patchseg.errors import InputError
+
+LEVELS = 6
+"""Levels at most: whole slices are padded to a multiple of 32."""
+
+
+class _Known(BaseModel):
+    """What the card says of how to use the network, checked."""
+
+    top: Annotated[float, Field(gt=0, le=100)] = 99.0
+    brain_pixels: Annotated[float, Field(ge=16, le=1024)] = 120.0
+    sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.0, float("inf"))
+    contrasts: tuple[str, ...] = ("T1w",)
 
 
 @dataclass(frozen=True)
@@ -38,9 +53,8 @@ class Network:
     contrasts: tuple = ("T1w",)
 
 
-@lru_cache(maxsize=2)
 def load(path=None):
-    """Load a network, once a process.
+    """Load a network; the same weights are loaded once a process.
 
     Parameters
     ----------
@@ -54,12 +68,25 @@ def load(path=None):
     Raises
     ------
     InputError
-        See `unet.load`; or if the network has not one channel in.
+        See `unet.load`; or if the card holds a value that makes no sense, or the network is not one for single images and three tissues.
     """
-    path = Path(path) if path else cards.SHIPPED
+    path = Path(path).resolve() if path else cards.SHIPPED
+    return _load(path, cards.read(path)["sha256"])
+
+
+@lru_cache(maxsize=2)
+def _load(path, _sha256):
     card = cards.read(path)
+    try:
+        known = _Known.model_validate({name: card[name] for name in _Known.model_fields if name in card})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{cards.path_of(path)}: {key} = {first['input']!r}: {first['msg']}; copy the card again, or train again") from error
     model = unet.load(path)
-    if model.input_shape[-1] != 1:
-        raise InputError(f"{path}: the network wants {model.input_shape[-1]} channels, an image has 1; use weights trained on single images")
-    known = {name: card[name] for name in ("top", "brain_pixels", "sizes_mm", "contrasts") if name in card}
-    return Network(model, path, card, **known)
+    channels = model.input_shape[-1], model.output_shape[-1]
+    if channels not in ((1, len(TISSUES)), (1, len(TISSUES) + 1)):
+        raise InputError(f"{path}: a network from {channels[0]} channels to {channels[1]}; use one from 1 channel to {len(TISSUES)} tissues")
+    if card["architecture"].get("levels", 4) > LEVELS:
+        raise InputError(f"{path}: a network of {card['architecture']['levels']} levels; use one of at most {LEVELS}")
+    return Network(model, path, card, **known.model_dump())

@@ -31,6 +31,7 @@ def small(tmp_path):
     """The project's params.yaml with a network of seconds."""
     yaml = YAML()
     settings = yaml.load(PROJECT)
+    settings["across"]["brain_pixels"] = 24
     settings["across"]["draw"].update(
         {
             "patches": 256,
@@ -90,7 +91,7 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(small, ba
     path = across.train("tiny", small, out, jobs=1)
     found = json.loads(card.path_of(path).read_text())
     assert found["brains"] == ["a", "b"] and found["command"] == "patchseg across train tiny" and found["train"]["seed"] == 0
-    assert found["sizes_mm"][0] == pytest.approx(26.1, abs=2) and found["brain_pixels"] == 24
+    assert found["sizes_mm"][0] == pytest.approx(26.1 / 1.2, abs=2) and found["brain_pixels"] == 24
     drawn = (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns
     rows, result = across.score(path, "a")
     assert {row["tissue"] for row in rows} == {"CSF", "GM", "WM"} and np.mean([row["dice"] for row in rows]) > 0.5

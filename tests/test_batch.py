@@ -156,7 +156,56 @@ def test_an_image_with_a_head_is_refused_by_name(network, tmp_path, monkeypatch,
     assert run(monkeypatch, tmp_path / "full.nii.gz", "--out", tmp_path / "out") == 1
     assert "--mask" in capsys.readouterr().err
     assert run(monkeypatch, tmp_path / "missing.nii.gz", "--out", tmp_path / "out") == 1
-    assert run(monkeypatch, tmp_path / "nowhere" / "*.nii.gz", "--out", tmp_path / "out", "--weights", tmp_path / "no.weights.h5") == 1
+    assert run(monkeypatch, tmp_path / "nowhere" / "*.nii.gz", "--out", tmp_path / "out", "--weights", tmp_path / "no.weights.h5") == 2
+
+
+def test_nothing_of_the_users_is_overwritten(network, folder, tmp_path, monkeypatch, capsys):
+    image, labels = ball_brain()
+    mine = write_nifti(folder / "a_dseg.nii.gz", labels)
+    before = mine.read_bytes()
+    for options in ([], ["--mask", str(mine)], ["--mask", str(mine), "--overwrite"]):
+        assert run(monkeypatch, folder / "a.nii.gz", "--out", folder, "--no-report", *options) == 1 and mine.read_bytes() == before
+    assert "was not made by patchseg" in capsys.readouterr().err
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", folder, "--no-report", "--overwrite") == 0 and mine.read_bytes() != before
+
+
+def test_results_beside_their_image_are_not_segmented_in_turn(network, tmp_path, monkeypatch, capsys):
+    write_nifti(tmp_path / "in" / "a.nii.gz", ball_brain()[0])
+    for _ in range(2):
+        assert run(monkeypatch, tmp_path / "in", "--out", tmp_path / "in", "--no-report") == 0
+    assert [path.name for path in batch.find([tmp_path / "in"])] == ["a.nii.gz"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(network, folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(monkeypatch, folder, "--out", tmp_path / "file" / "out") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    for number, text in enumerate(["[]", "null", "3", '{"verdict": "odd", "qc": [], "provenance": {}}', '{"request": []}', "[" * 100000]):
+        (out / f"odd{number}_dseg.json").write_text(text)
+    (out / "a_dseg.json").write_text('{"request": "s"}')
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") == 0
+    assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
+
+
+def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
+    def killed(_):
+        yield batch.Outcome(Path("a.nii"), "failed", reasons="x")
+        raise batch.TerminatedWorkerError("killed")
+
+    monkeypatch.setattr(batch.joblib, "Parallel", lambda **_: killed)
+    outcomes = batch.run([Path("a.nii"), Path("b.nii")], tmp_path, [None, None], 2)
+    assert "its process was killed" in outcomes[1].reasons and (tmp_path / "qc.tsv").is_file()
+
+
+def test_results_by_function_and_by_command_are_the_same_request(network, folder, tmp_path, monkeypatch, capsys):
+    outputs.segment_file(folder / "a.nii.gz", tmp_path / "out")
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out", "--no-report") == 0
+    assert "kept" in capsys.readouterr().out
 
 
 def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatch, capsys):

@@ -22,6 +22,24 @@ def test_a_background_that_is_not_0():
     assert brain.foreground(data).sum() == 8
 
 
+@pytest.mark.parametrize("shift", [-60, -30, 0, 500])
+def test_the_brain_is_found_wherever_its_intensities_lie(shift):
+    image, labels = ball_brain()
+    moved = np.where(labels > 0, image + shift, shift if shift in (-60, 500) else 0)
+    mask = brain.foreground(moved)
+    assert (mask == (labels > 0)).mean() > 0.999
+    ready = brain.normalise(moved, mask)
+    assert [ready[labels == tissue].mean() for tissue in (1, 2, 3)] == pytest.approx([0.33, 0.65, 0.98], abs=0.35)
+    assert ready[labels == 3].mean() - ready[labels == 1].mean() > 0.5
+
+
+def test_one_dark_voxel_does_not_spoil_the_contrast():
+    image, labels = ball_brain()
+    image[20, 18, 16] = -32768
+    ready = brain.normalise(image, labels > 0)
+    assert ready[labels == 3].mean() - ready[labels == 1].mean() > 0.5
+
+
 def test_two_hemispheres_are_both_kept():
     data = np.zeros((12, 6, 6))
     data[1:5, 1:5, 1:5] = data[7:11, 1:5, 1:5] = 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from patchseg import unet
+from patchseg import card, unet
 from patchseg.errors import InputError
 
 SMALL = {"levels": 3, "features": 4, "blocks": 1}
@@ -37,7 +37,8 @@ def test_weights_that_do_not_fit_or_are_missing(tmp_path):
     path = tmp_path / "a.weights.h5"
     with pytest.raises(InputError, match=r"a.weights.h5: no such file; weights are two files"):
         unet.load(path)
-    unet.save(unet.build("unet", **SMALL), {"kind": "unet", **SMALL, "features": 8}, path)
+    unet.save(unet.build("unet", **SMALL), {"kind": "unet", **SMALL}, path)
+    card.write(path, {"kind": "unet", **SMALL, "features": 8})
     with pytest.raises(InputError, match=r"do not fit a.json"):
         unet.load(path)
     path.write_bytes(b"nonsense")

@@ -1,5 +1,6 @@
 import gzip
 import itertools
+import os
 
 import nibabel as nib
 import numpy as np
@@ -238,7 +239,44 @@ def test_resize_keeps_the_extent_and_the_mean():
 
 
 def test_same_grid_names_both_values():
-    with pytest.raises(InputError, match=r"b: shape \(3,\) differs from \(2,\) of a"):
-        volume.check_same_grid("a", np.zeros(2), np.eye(4), "b", np.zeros(3), np.eye(4))
+    with pytest.raises(InputError, match=r"b: shape \(3, 3, 2\) differs from \(3, 3, 3\) of a"):
+        volume.check_same_grid("a", np.zeros((3, 3, 3)), np.eye(4), "b", np.zeros((3, 3, 2)), np.eye(4))
     with pytest.raises(InputError, match="b: affine .* differs"):
-        volume.check_same_grid("a", np.zeros(2), np.eye(4), "b", np.zeros(2), np.diag([2, 1, 1, 1.0]))
+        volume.check_same_grid("a", np.zeros((3, 3, 3)), np.eye(4), "b", np.zeros((3, 3, 3)), np.diag([2, 1, 1, 1.0]))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1, 1000])  # 1 mm in metres, millimetres, micrometres
+def test_same_grid_means_to_a_hundredth_of_a_voxel_in_any_unit(size):
+    data, affine = np.zeros((10, 10, 10)), np.diag([size, size, size, 1])
+    for shift, same in ((0.001, True), (0.5, False)):
+        other = affine.copy()
+        other[0, 3] += shift * size
+        if same:
+            volume.check_same_grid("a", data, affine, "b", data, other)
+        else:
+            with pytest.raises(InputError, match="b: affine"):
+                volume.check_same_grid("a", data, affine, "b", data, other)
+
+
+def test_voxels_that_begin_inside_the_header_are_refused(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", np.ones((4, 4, 4), np.float32))
+    raw = bytearray(path.read_bytes())
+    raw[108:112] = np.float32(0).tobytes()
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="voxels begin at byte 0, inside the header"):
+        volume.read(path)
+
+
+def test_a_checksum_counts_whatever_the_case_of_the_extension(tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", np.random.default_rng(0).random((9, 9, 9)).astype(np.float32))
+    raw = bytearray(path.read_bytes())
+    raw[-8] ^= 255
+    (tmp_path / "A.NII.GZ").write_bytes(raw)
+    with pytest.raises(InputError, match="truncated or damaged"):
+        volume.read(tmp_path / "A.NII.GZ")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.nii")
+    with pytest.raises(InputError, match="not a regular file"):
+        volume.read(tmp_path / "a.nii")
