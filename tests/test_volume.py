@@ -247,7 +247,7 @@ def test_same_grid_names_both_values():
 
 @pytest.mark.parametrize("size", [1e-3, 1, 1000])  # 1 mm in metres, millimetres, micrometres
 def test_same_grid_means_to_a_hundredth_of_a_voxel_in_any_unit(size):
-    data, affine = np.zeros((10, 10, 10)), np.diag([size, size, size, 1])
+    data, affine = np.zeros((10, 10, 10)), np.diag([size, size, size, 1.0])
     for shift, same in ((0.001, True), (0.5, False)):
         other = affine.copy()
         other[0, 3] += shift * size
