@@ -6,10 +6,11 @@ import pandas as pd
 from patchseg import TISSUES, brain
 
 VERDICTS = ("good", "look", "bad")
+# T1w of the zoo: entropy 0.34 to 0.39, disagreement 0.09 to 0.13; the chimpanzee's T2w, whose Dice is 0.06 lower: 0.57 and 0.12.
 # (look below, look above, bad below, bad above); the ranges hold all brains of the zoo, people to macaques, with room around them
 SHARES = {"CSF": (0.001, 0.45, 0.0, 0.65), "GM": (0.30, 0.75, 0.10, 0.90), "WM": (0.12, 0.55, 0.03, 0.75)}
-UNCERTAINTY = (-np.inf, 0.35, -np.inf, 0.55)
-DISAGREEMENT = (-np.inf, 0.08, -np.inf, 0.20)
+UNCERTAINTY = (-np.inf, 0.45, -np.inf, 0.65)
+DISAGREEMENT = (-np.inf, 0.16, -np.inf, 0.30)
 OUTSIDE = (-np.inf, 0.10, -np.inf, 0.30)
 CLIPPED = (-np.inf, 0.02, -np.inf, 0.25)
 RIM = (-np.inf, 1.05, -np.inf, np.inf)
@@ -71,10 +72,8 @@ def _row(check, value, limits, reason):
 def _rim(profile, network):
     """Compare the surface with the depth: darker in a T1w, brighter in a T2w. The outermost shell is left out, it is half background."""
     ratio = float(np.mean(profile[1:3]) / max(profile[6:].mean(), 1e-6))
-    limits = (-np.inf, np.inf, -np.inf, np.inf) if "T2w" in network.contrasts else RIM
-    return _row(
-        "rim to depth", ratio, limits, f"the surface is brighter than the depth ({ratio:.2f} times), as in a T2w; the network knows {', '.join(network.contrasts)}"
-    )
+    known = "on which the network is less accurate" if "T2w" in network.contrasts else f"the network knows {', '.join(network.contrasts)}"
+    return _row("rim to depth", ratio, RIM, f"the surface is brighter than the depth ({ratio:.2f} times), as in a T2w; {known}")
 
 
 def _clipped(mask):
