@@ -107,7 +107,8 @@ def main():
     parser.add_argument("--methods", nargs="*", default=METHODS)
     parser.add_argument("--batch", type=int, default=0, help="also segment this many volumes in one process and plot the memory")
     options = parser.parse_args()
-    hardware = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor())
+    hardware = f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("patchseg", "tensorflow", "dipy", "antspyx"))
     print(f"{hardware}; {versions}")
     rows = []
