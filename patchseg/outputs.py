@@ -12,7 +12,7 @@ import pandas as pd
 from patchseg import TISSUES, __version__, card, volume
 from patchseg.errors import InputError
 from patchseg.figures import COLOURS
-from patchseg.files import sha256, write_table, write_text
+from patchseg.files import project_root, sha256, write_table, write_text
 from patchseg.segmentation import Result, segment
 
 MAPS = ("uncertainty", "disagreement")
@@ -64,6 +64,14 @@ def stem(path):
     """Return a file's name without its extension: 'brain' for brain.nii.gz."""
     name = Path(path).name
     return next((name[: -len(end)] for end in sorted(volume.EXTENSIONS, key=len, reverse=True) if name.lower().endswith(end)), name)
+
+
+def base_folder():
+    """Return the folder that relative paths of notebook 5 start from: the project's, or outside of a project the current one."""
+    try:
+        return project_root()
+    except InputError:
+        return Path.cwd()
 
 
 def segment_file(image, out, mask=None, weights_path=None, overwrite=False, **settings):

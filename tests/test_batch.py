@@ -209,6 +209,14 @@ def test_results_by_function_and_by_command_are_the_same_request(network, folder
     assert "kept" in capsys.readouterr().out
 
 
+def test_relative_paths_of_the_notebook(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert outputs.base_folder() == tmp_path / "notebooks"
+    (tmp_path / "dvc.yaml").write_text("")
+    assert outputs.base_folder() == tmp_path
+
+
 def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(outputs, "segment", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out") == 1
