@@ -1,6 +1,8 @@
 """Progress where a person looks; nothing extra in logs and executed notebooks, which must come out the same each time."""
 
 import os
+import sys
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
@@ -21,3 +23,18 @@ def progress_bar(what, total):
 def say(text, file=None):
     """Print a line above the bars."""
     tqdm.write(text, file=file)
+
+
+@contextmanager
+def quiet():
+    """Drop what compiled libraries print on standard error meanwhile: TensorFlow greets when it is loaded. Exceptions still come."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

@@ -15,6 +15,7 @@ import psutil
 
 from patchseg import TISSUES, __version__, brain, qc, volume
 from patchseg.errors import InputError
+from patchseg.progress import quiet
 
 BYTES_PER_PIXEL = 64  # of the resampled brain: probabilities of a view and their sum, entropies, image and mask
 LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "opencv-python-headless", "scipy")
@@ -98,7 +99,8 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     >>> result = patchseg.segment(nib.load("sub-01_T1w.nii.gz"))  # doctest: +SKIP
     >>> nib.save(result.dseg, "sub-01_dseg.nii.gz")  # doctest: +SKIP
     """
-    from patchseg import weights  # TensorFlow takes seconds to load
+    with quiet():
+        from patchseg import weights  # TensorFlow takes seconds to load
 
     started = time.monotonic()
     check_settings(scales, tile)
@@ -112,7 +114,8 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
         from patchseg.baseline import n4 as correct
 
         data = correct(data, inside, voxel_mm)
-    network = weights.load(weights_path)
+    with quiet():
+        network = weights.load(weights_path)
     ready = brain.normalise(data, inside, network.top, name)
     profile = brain.depth_profile(ready, inside, voxel_mm)
     if mask is None and head_check:
