@@ -94,8 +94,8 @@ def normalise(data, mask, top=99.0, path="image"):
 
     Examples
     --------
-    >>> normalise(np.array([0.0, 1.0, 2.0, 90.0]), np.array([False, True, True, True]), top=50).tolist()
-    [0.0, 0.5, 1.0, 1.0]
+    >>> normalise(np.array([0.0, 1.0, 4.0, 90.0]), np.array([False, True, True, True]), top=50).tolist()
+    [0.0, 0.25, 1.0, 1.0]
     """
     inside = data[mask]
     if inside.size == 0:

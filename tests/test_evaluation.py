@@ -63,7 +63,7 @@ def test_hmrf_finds_the_balls_and_is_scored_in_the_same_places(subject, grid, ro
 
 
 def test_hmrf_that_breaks_down_gives_none(subject, grid, monkeypatch):
-    monkeypatch.setattr(baseline, "TissueClassifierHMRF", lambda **_: type("Broken", (), {"classify": lambda *_, **__: (0, np.full((2, 2, 2), -1), 0)})())
+    monkeypatch.setattr("dipy.segment.tissue.TissueClassifierHMRF", lambda **_: type("Broken", (), {"classify": lambda *_, **__: (0, np.full((2, 2, 2), -1), 0)})())
     assert baseline.hmrf(np.ones((2, 2, 2), np.float32) * np.arange(1, 3, dtype=np.float32)) is None
     monkeypatch.setattr(evaluation.baseline, "hmrf", lambda *_, **__: None)
     assert evaluation.evaluate_hmrf(subject, grid, seed=0) is None
