@@ -114,6 +114,12 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
         sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
     files.write_table(history, out / f"{name}_history.csv")
+    _describe(weights, name, path, start, chosen, sizes, drawing, fitting, history)
+    return weights
+
+
+def _describe(weights, name, path, start, chosen, sizes, drawing, fitting, history):
+    """Write into the card of trained weights what is to be known of them."""
     found = card.read(weights)
     card.write(
         weights,
@@ -134,7 +140,6 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         commit=_commit(),
         command=f"patchseg across train {name}",
     )
-    return weights
 
 
 def _is_drawn(folder, key):
