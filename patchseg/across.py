@@ -160,7 +160,7 @@ def unseen(weights):
     return [name for name, one in known.items() if one.modality and not same[name] & trained_on]
 
 
-def score(weights, name, scales=(1.0,)):
+def score(weights, name, scales=(1.0,), sharpen=None):
     """Segment a brain of the zoo and compare it with its labels, inside the labelled voxels.
 
     Parameters
@@ -170,6 +170,8 @@ def score(weights, name, scales=(1.0,)):
     name : str
     scales : tuple of float
         Magnifications, averaged.
+    sharpen : bool, optional
+        See `segmentation.segment`.
 
     Returns
     -------
@@ -183,7 +185,7 @@ def score(weights, name, scales=(1.0,)):
 
     _, image, labels, affine = load(name)
     mask = brain.foreground(image, name)
-    result = segmentation.segment(nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine), weights, scales=scales)
+    result = segmentation.segment(nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine), weights, scales=scales, sharpen=sharpen)
     return _compared(labels, np.asarray(result.dseg.dataobj), affine), result
 
 

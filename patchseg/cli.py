@@ -35,6 +35,7 @@ def segment(
     head_check: Annotated[bool, typer.Option(help="Refuse images that look like a whole head.")] = True,
     n4: Annotated[bool, typer.Option("--n4", help="Correct a strong bias field first (needs: pip install 'patchseg[ants]').")] = False,
     tile: Annotated[int | None, typer.Option(help="Let slices pass in overlapping tiles of this many pixels, if memory is short.")] = None,
+    sharpen: Annotated[bool | None, typer.Option(help="Let the image's own intensities move the borders. Default: as the weights' card says; yes for those of the package.", show_default=False)] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what is there already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
@@ -67,7 +68,7 @@ def segment(
     batch.check_names(found, out)
     options = {
         "weights_path": weights, "scales": tuple(scale or (1.0,)), "index": volume, "nan_as_background": nan_as_background,
-        "head_check": head_check, "n4": n4, "tile": tile, "overwrite": overwrite,
+        "head_check": head_check, "n4": n4, "tile": tile, "sharpen": sharpen, "overwrite": overwrite,
     }  # fmt: skip
     if dry_run:
         for image, what in batch.plan(found, out, brains, options):

@@ -93,7 +93,7 @@ class Train(Section):
     schedule: Literal["constant", "cosine"]
     patience: Count
     validation_patches: Count
-    precision: Literal["float32", "mixed_bfloat16"]
+    precision: Literal["auto", "float32", "mixed_bfloat16"]
     seed: int
 
 

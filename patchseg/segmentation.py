@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from patchseg import TISSUES, __version__, brain, qc, volume
+from patchseg import TISSUES, __version__, brain, qc, refine, volume
 from patchseg.errors import InputError
 from patchseg.progress import quiet
 
@@ -61,7 +61,7 @@ class Result:
         return "; ".join(self.qc[self.qc.verdict != "good"].reason)
 
 
-def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, nan_as_background=False, head_check=True, n4=False, tile=None):
+def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, nan_as_background=False, head_check=True, n4=False, tile=None, sharpen=None):
     """Segment a brain-extracted image into CSF, GM and WM, on its own grid.
 
     Parameters
@@ -84,6 +84,8 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
         Correct the bias field first (N4, Tustison 2010; needs the extra `ants`).
     tile : int, optional
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is short.
+    sharpen : bool, optional
+        Let the image's own intensities move the borders (see `refine`); as the card of the weights says unless given.
 
     Returns
     -------
@@ -123,6 +125,9 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     size_mm = brain.size_mm(inside, voxel_mm)
     _check_size(name, ready[box].shape, voxel_mm, size_mm / network.brain_pixels / max(scales))
     fused = _fused(network, ready[box], inside[box], voxel_mm, [size_mm / network.brain_pixels / scale for scale in scales], tile)
+    sharpen = network.sharpen if sharpen is None else sharpen
+    if sharpen:
+        fused = (refine.refine(ready[box], fused[0], inside[box], voxel_mm), *fused[1:])
     volumes = _volumes(fused, inside[box], voxel_mm)
     checks = qc.table(ready, inside, voxel_mm, profile, fused, network)
     labels = (fused[0].argmax(axis=-1) + 1).astype(np.uint8) * inside[box]
@@ -133,7 +138,7 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
         disagreement=_own_grid(fused[2], source, box, data.shape),
         volumes=volumes,
         qc=checks,
-        provenance=_provenance(network, size_mm, scales, started),
+        provenance=_provenance(network, size_mm, scales, sharpen, started),
     )
 
 
@@ -202,13 +207,14 @@ def _own_grid(part, source, box, shape):
     return volume.like(whole, source)
 
 
-def _provenance(network, size_mm, scales, started):
+def _provenance(network, size_mm, scales, sharpen, started):
     return {
         "patchseg": __version__,
         "weights": network.path.name,
         "weights_sha256": network.card["sha256"],
         "pixel_mm": [round(size_mm / network.brain_pixels / scale, 4) for scale in scales],
         "brain_size_mm": round(size_mm, 2),
+        "sharpened": sharpen,
         "libraries": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started, 2),

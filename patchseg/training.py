@@ -113,9 +113,18 @@ def validation_dice(network, images, labels):
     return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
 
 
+def precision(wanted):
+    """Return Keras's name of a precision: 'auto' is mixed_bfloat16 where the processor computes with it, else float32."""
+    if wanted != "auto":
+        return wanted
+    processor = Path("/proc/cpuinfo")
+    flags = processor.read_text() if processor.exists() else ""
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
 def compiled(architecture, settings):
     """Build and compile a network: `architecture` holds the arguments of `unet.build`, `settings` is a `params.Train`."""
-    keras.mixed_precision.set_global_policy(settings.precision)
+    keras.mixed_precision.set_global_policy(precision(settings.precision))
     network = unet.build(**architecture)
     keras.mixed_precision.set_global_policy("float32")
     rate = settings.learning_rate

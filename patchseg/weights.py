@@ -22,6 +22,7 @@ class _Known(BaseModel):
     brain_pixels: Annotated[float, Field(ge=16, le=1024)] = 120.0
     sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.0, float("inf"))
     contrasts: tuple[str, ...] = ("T1w",)
+    sharpen: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Network:
         Cube roots (mm) of the volumes of the smallest and largest brain of the training.
     contrasts : tuple of str
         Of the training, for example T1w.
+    sharpen : bool
+        Whether its answers gain by the image's own intensities (see `refine`).
     """
 
     model: object
@@ -51,6 +54,7 @@ class Network:
     brain_pixels: float = 120.0
     sizes_mm: tuple = (0.0, float("inf"))
     contrasts: tuple = ("T1w",)
+    sharpen: bool = True
 
 
 def load(path=None):

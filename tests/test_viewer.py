@@ -30,14 +30,17 @@ def test_labels_have_the_colours_of_the_figures():
 
 @contextmanager
 def jupyter_lab(folder, log):
-    """Serve a folder without a password on this machine only; yield the address."""
+    """Serve a folder without a password on this machine only; yield the address. All cells stay in the page, scrolled to or not."""
+    settings = Path(log).with_suffix("") / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--ServerApp.password=", f"--notebook-dir={folder}"]
     options += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     with open(log, "wb") as out:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=out, stderr=out, env=os.environ | {"PYTHONPATH": str(ROOT), "JUPYTERLAB_SETTINGS_DIR": str(Path(log).with_suffix(""))})
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
@@ -83,16 +86,11 @@ def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
     shutil.copytree(ROOT / "data", notebooks / "data")
     with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
         page.goto(f"{address}/lab/tree/5_segment.ipynb?reset")
-        page.wait_for_selector(".jp-Notebook", timeout=60000)
+        page.wait_for_selector("#jp-main-statusbar >> text=/Idle/", timeout=120000)  # before its kernel runs, JupyterLab asks for one
         page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
-        for _ in range(180):  # JupyterLab draws cells only when they are scrolled to
-            page.mouse.move(800, 600)
-            page.mouse.wheel(0, 5000)
-            time.sleep(1)
-            if page.locator(".jp-Notebook canvas").count():
-                break
         canvas = page.locator(".jp-Notebook canvas").first
+        canvas.wait_for(state="attached", timeout=300000)
         canvas.scroll_into_view_if_needed()
         for _ in range(60):
             time.sleep(1)
