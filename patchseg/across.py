@@ -59,12 +59,9 @@ def load(name):
     """Return species, image (or None), labels and affine of a brain of the zoo, or of the template (see `zoo.load`)."""
     if name != TEMPLATE:
         return zoo.entry(name).species, *zoo.load(name)
-    from patchseg.dataset import labels_from_probabilities
-    from patchseg.sample import template
+    from patchseg.sample import labelled_template
 
-    image, maps, affine = template()
-    probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}
-    return "human", image.astype(np.float32), labels_from_probabilities(probabilities, image > 0), affine
+    return "human", *labelled_template()
 
 
 def train(name, path="params.yaml", out="work/across", jobs=2):

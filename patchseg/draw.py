@@ -5,6 +5,7 @@ labels (Billot 2023); then what scanners do to images.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -38,6 +39,8 @@ class Brain:
         For each tissue, voxels (mm from the corner) that hold it.
     size_mm : float
         Cube root of the brain's volume.
+    planes : tuple of three float
+        Share of the patches across each axis.
     """
 
     name: str
@@ -45,9 +48,10 @@ class Brain:
     levels: list
     places: list
     size_mm: float
+    planes: tuple = (1 / 3, 1 / 3, 1 / 3)
 
 
-def brain_of(name, species, image, labels, voxel_mm, top=99.0):
+def brain_of(name, species, image, labels, voxel_mm, top=99.0, planes=(1 / 3, 1 / 3, 1 / 3)):
     """Make a `Brain` ready to draw from.
 
     Parameters
@@ -59,6 +63,8 @@ def brain_of(name, species, image, labels, voxel_mm, top=99.0):
     voxel_mm : tuple of three float
     top : float
         Percentile of the brain that becomes 1 (see `brain.normalise`).
+    planes : tuple of three float
+        Share of the patches across each axis.
 
     Raises
     ------
@@ -76,7 +82,7 @@ def brain_of(name, species, image, labels, voxel_mm, top=99.0):
         shape = tuple(max(1, round(n / factor)) for n in truth.shape)
         steps = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for m, n in zip(shape, truth.shape, strict=True)]
         small = None if seen is None else np.rint(resize(seen, shape) * 255).astype(np.uint8)
-        levels.append((small, truth[np.ix_(*steps)], tuple(n * size / m for n, m, size in zip(truth.shape, shape, voxel_mm, strict=True))))
+        levels.append((small, _coarser(truth, steps), tuple(n * size / m for n, m, size in zip(truth.shape, shape, voxel_mm, strict=True))))
     rng = np.random.default_rng(0)
     places = []
     for tissue in (1, 2, 3):
@@ -84,7 +90,18 @@ def brain_of(name, species, image, labels, voxel_mm, top=99.0):
         if len(found):
             chosen = np.unravel_index(rng.choice(found, min(PLACES, len(found)), replace=False), truth.shape)
             places.append((np.stack(chosen, axis=1) + 0.5) * voxel_mm)
-    return Brain(name, species, levels, places, brain.size_mm(mask, voxel_mm))
+    return Brain(name, species, levels, places, brain.size_mm(mask, voxel_mm), planes)
+
+
+def _coarser(truth, steps):
+    """Pick the voxels of a coarser grid; where one is not labelled but a neighbour is, take that: a labelled slice is not to be lost."""
+    coarse = truth[np.ix_(*steps)]
+    if len(steps[0]) == len(truth) or not (coarse == IGNORED).any():
+        return coarse
+    for shift in product((0, 1, -1), repeat=3):
+        near = truth[np.ix_(*[np.clip(at + by, 0, n - 1) for at, by, n in zip(steps, shift, truth.shape, strict=True)])]
+        coarse = np.where((coarse == IGNORED) & (near > 0) & (near != IGNORED), near, coarse)
+    return coarse
 
 
 def patch(rng, one, settings):
@@ -107,7 +124,7 @@ def patch(rng, one, settings):
     fitting = [level for level in one.levels if max(level[2]) <= pixel_mm]
     image, labels, voxel_mm = fitting[-1] if fitting else one.levels[0]
     made_up = image is None or rng.random() < settings.drawn
-    axis = rng.integers(3)
+    axis = rng.choice(3, p=one.planes)
     plane = [other for other in range(3) if other != axis]
     centre = one.places[rng.integers(len(one.places))]
     centre = centre[rng.integers(len(centre))].copy()
@@ -210,6 +227,13 @@ def _chunk(brains, settings, seed, number, count):
     rng = np.random.default_rng([settings.seed, seed, number])
     drawn = [patch(rng, choose(rng, brains), settings) for _ in range(count)]
     return np.stack([image for image, _ in drawn]).astype(np.float16), np.stack([labels for _, labels in drawn])
+
+
+def in_memory(brains, count, settings, seed=0, jobs=2):
+    """Draw a small set of patches, as `write_set` does: (count, p, p) float32 and uint8 arrays."""
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    parts = joblib.Parallel(n_jobs=jobs, prefer="threads")(joblib.delayed(_chunk)(brains, settings, seed, number, size) for number, size in enumerate(sizes))
+    return np.concatenate([x for x, _ in parts]).astype(np.float32), np.concatenate([y for _, y in parts])
 
 
 def write_set(brains, folder, count, settings, seed=0, jobs=2):

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import find_objects
 
 from patchseg import TISSUES
@@ -109,6 +110,16 @@ def learning_curve(history):
     return figure
 
 
+def loss_curve(losses):
+    """Plot the mean loss of each round of a fine-tuning."""
+    figure = Picture(figsize=(6, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(range(1, len(losses) + 1), losses, color=_LINES[0], marker="o")
+    axes.set(xlabel="round", ylabel="mean loss", ylim=(0, None), title="fine-tuning")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
 def predictions(rows):
     """Show (title, image, true labels, predicted labels) tuples, a row each."""
     figure = Picture(figsize=(6.6, 2.1 * len(rows) + 0.5), layout="constrained")
@@ -157,8 +168,8 @@ def fold_sizes(curve):
     return figure
 
 
-def mosaic(image, values, voxel_mm, axis, count=8, colours=None):
-    """Show slices of a brain along one axis, evenly spaced, and below them what was found there.
+def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
+    """Show slices of a brain along one axis and below them what was found there.
 
     Parameters
     ----------
@@ -168,9 +179,11 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None):
     voxel_mm : tuple of three float
     axis : {'sagittal', 'coronal', 'axial'}
     count : int
-        Slices, at most.
+        Slices, at most; evenly spaced.
     colours : str, optional
         A matplotlib colour map for `values`.
+    at : list of int, optional
+        These slices instead.
 
     Returns
     -------
@@ -180,10 +193,12 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None):
     box = find_objects((image > 0).astype(np.uint8))[0]
     wide, high = [side for side in range(3) if side != number]
     first, last = box[number].start, box[number].stop - 1
-    at = np.unique(np.linspace(first + 0.08 * (last - first), last - 0.08 * (last - first), count).round().astype(int))
+    if at is None:
+        at = np.unique(np.linspace(first + 0.08 * (last - first), last - 0.08 * (last - first), count).round().astype(int))
     extent = [(box[side].stop - box[side].start) * voxel_mm[side] for side in (wide, high)]
-    height = 11 / count * extent[1] / extent[0]
-    figure = Picture(figsize=(11, 2 * height + 0.9), layout="constrained")
+    width = 11 if count <= len(at) else max(4.5, 11 * len(at) / 4) if len(at) < 4 else 11
+    height = min(4, width / len(at) * extent[1] / extent[0])
+    figure = Picture(figsize=(width, 2 * height + 0.9), layout="constrained")
     rows = figure.subplots(2, len(at), squeeze=False)
     shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
     for index, above, below in zip(at, *rows, strict=True):

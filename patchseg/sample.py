@@ -12,6 +12,7 @@ import nilearn
 import numpy as np
 
 from patchseg import TISSUES, volume
+from patchseg.dataset import labels_from_probabilities
 from patchseg.files import replacing
 
 # Voxel ranges along y (1 mm): the brain covers 27 to 207. Six millimetres between neighbours are left out.
@@ -71,6 +72,13 @@ def template():
     gm, wm = gm * brain, wm * brain
     csf = np.clip(255 * brain - gm.astype(int) - wm, 0, 255).astype(np.uint8)
     return t1w, {"CSF": csf, "GM": gm, "WM": wm}, images["t1"].affine
+
+
+def labelled_template():
+    """Return the whole template with labels of its most probable tissues: image (x, y, z) float32, labels uint8, affine."""
+    image, maps, affine = template()
+    probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}
+    return image.astype(np.float32), labels_from_probabilities(probabilities, image > 0), affine
 
 
 def _description(name, kind):

@@ -1,0 +1,169 @@
+"""What labelled slices of a new animal are worth: Dice of every other slice, against how many were labelled.
+
+    python benchmarks/adaptation.py                       # the curve and the checks; hours on two cores, what is there is kept
+    python benchmarks/adaptation.py --ablation            # the choices of the recipe
+    python benchmarks/adaptation.py --report              # tables and figure only
+
+Each animal is adapted to from a network that never saw its species (artefacts/across/networks). Slices are coronal. A slice that was
+labelled is left out of the scores. Needs PATCHSEG_ZOO.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from patchseg import across, brain, files, fine_tuning, labelled, metrics, refine, suggestion, unet, views, volume, weights
+from patchseg.progress import progress
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "artefacts" / "adaptation"
+NETWORKS = ROOT / "artefacts" / "across" / "networks"
+PARENTS = {"chimp": "no-chimp", "chimp-t2": "no-chimp", "macaque-21mo": "no-macaque", "macaque-4mo": "no-macaque"}
+KNOWN = {"no-chimp": ("human-nii2mesh", "macaque-21mo"), "no-macaque": ("human-nii2mesh", "chimp")}
+COUNTS = (1, 2, 3, 5, 10)
+CHOICES = 5
+LEAST = 0.3  # share of the largest slice that a slice needs to be drawn at random, as for those that are suggested
+ABLATION = {
+    "as it is": {},
+    "120 batches for one slice: 60": {"steps": 60},
+    "120 batches for one slice: 240": {"steps": 240},
+    "half a batch is replayed: none": {"replay": 0.0},
+    "half a batch is replayed: a quarter": {"replay": 0.25},
+    "learning rate 0.001: 0.0003": {"learning_rate": 3e-4},
+    "learning rate 0.001: 0.003": {"learning_rate": 3e-3},
+    "batch normalisation is fixed: it learns": {"fixed": ()},
+    "all convolutions learn: only the way up": {"fixed": ("BatchNormalization", "encoder")},
+    "all convolutions learn: only the way down": {"fixed": ("BatchNormalization", "decoder")},
+    "all planes: the painted one only": {"in_plane": 1.0},
+    "all planes: equally": {"in_plane": 1 / 3},
+    "other sizes and brightness: none": {"new": fine_tuning.NEW.model_copy(update={"scales": (1.0, 1.0), "rotation_deg": 0.0, "anisotropy": 0.0, "elastic": 0.0, "curves": 0.0, "gamma": 0.0, "bias": 0.0, "blurred": 0.0, "coarse": 0.0, "noise": 0.0})},
+    "other sizes and brightness: strong": {"new": fine_tuning.OLD.model_copy(update={"patches": 1024, "drawn": 0.0, "inverted": 0.0})},
+}  # fmt: skip
+_BRAINS = {}
+
+
+def load(name):
+    """Return a brain of the zoo as `labelled.Labelled`, whole."""
+    if name not in _BRAINS:
+        _, image, labels, affine = across.load(name)
+        mask = brain.foreground(image, name)
+        _BRAINS[name] = labelled.Labelled(name, image, mask, np.where(mask, labels, 0).astype(np.uint8), tuple(map(float, volume.voxel_size_mm(affine)))), affine
+    return _BRAINS[name]
+
+
+def look(model, parent, one):
+    """Return the labels that a network finds, and those sharpened by the image's intensities."""
+    box = brain.bounding_box(one.mask)
+    ready = brain.normalise(one.data, one.mask, parent.top)[box]
+    plain = views.fuse(model, ready, one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
+    whole = []
+    for probabilities in (plain, refine.refine(ready, plain, one.mask[box], one.voxel_mm)):
+        labels = np.zeros(one.mask.shape, np.uint8)
+        labels[box] = (probabilities.argmax(axis=-1) + 1) * one.mask[box]
+        whole.append(labels)
+    return whole
+
+
+def dice(one, found, left_out=()):
+    """Return Dice of GM and WM in the labelled voxels, without coronal slices."""
+    truth = one.labels.copy()
+    truth[:, list(left_out)] = 0
+    return [metrics.dice(truth == n, (found == n) & (truth > 0)) for n in (2, 3)]
+
+
+def painted(one, slices, how, seed):
+    """Return the brain with labels on these coronal slices only: whole, as scribbles (5 % of the voxels), or with 10 % of them wrong."""
+    labels = np.zeros_like(one.labels)
+    labels[:, slices] = one.labels[:, slices]
+    rng = np.random.default_rng(seed)
+    if how == "scribbles":  # short strokes along one line of voxels
+        keep = np.zeros(labels.shape, bool)
+        places = np.argwhere(labels > 0)
+        while keep.sum() < 0.05 * len(places):
+            x, y, z = places[rng.integers(len(places))]
+            tissue = labels[x, y, z]
+            for step in range(-4, 5):
+                if 0 <= x + step < labels.shape[0] and labels[x + step, y, z] == tissue:
+                    keep[x + step, y, z] = True
+        labels[~keep] = 0
+    if how == "wrong":
+        at = np.flatnonzero(labels)
+        at = at[rng.random(len(at)) < 0.1]
+        labels.flat[at] = (labels.flat[at] - 1 + rng.integers(1, 3, len(at))) % 3 + 1
+    return labelled.Labelled(one.name, one.data, one.mask, labels, one.voxel_mm)
+
+
+def slices_of(name, parent, count, choice):
+    """Return coronal slices: those that are suggested (choice -1), or random ones."""
+    one, affine = load(name)
+    if choice < 0:
+        import nibabel as nib
+
+        image = nib.Nifti1Image(one.data, affine)
+        mask = nib.Nifti1Image(one.mask.astype(np.uint8), affine)
+        return suggestion.suggest(image, count, parent.path, mask=mask, plane="coronal").slices
+    area = one.mask.sum(axis=(0, 2))
+    return np.random.default_rng([choice, count]).choice(np.flatnonzero(area >= LEAST * area.max()), count, replace=False).tolist()
+
+
+def job(name, count, choice, how="whole", variant="", varied=None, old=False):
+    """Adapt once and score: one row."""
+    parent = weights.load(NETWORKS / f"{PARENTS[name]}.weights.h5")
+    one, _ = load(name)
+    slices = slices_of(name, parent, count, choice) if count else []
+    row = {"brain": name, "slices": count, "choice": choice, "how": how, "variant": variant, "numbers": " ".join(map(str, slices))}
+    started, model = time.monotonic(), parent.model
+    if count:
+        settings = dict(varied or {})
+        if how == "scratch":
+            model = unet.build(**parent.card["architecture"])
+            parent = weights.Network(model, parent.path, parent.card, parent.top, parent.brain_pixels)
+            settings = {"replay": 0.0, "fixed": (), "steps": 240}
+        model, *_ = fine_tuning.train([painted(one, slices, how, choice + 1)], parent, seed=0, **settings)
+    row["seconds"] = round(time.monotonic() - started, 1)
+    for kind, found in zip(("network", "sharpened"), look(model, parent, one), strict=True):
+        row[f"{kind}_gm"], row[f"{kind}_wm"] = (round(float(value), 4) for value in dice(one, found, slices))
+    for other in KNOWN[PARENTS[name]] if old or not count else ():
+        known, _ = load(other)
+        for kind, found in zip(("network", "sharpened"), look(model, parent, known), strict=True):
+            row[f"{kind}_{other}"] = round(float(np.mean(dice(known, found))), 4)
+    return row
+
+
+def jobs(ablation):
+    """List what is to be done, the most telling first."""
+    if ablation:
+        return [
+            {"name": name, "count": count, "choice": 0, "variant": variant, "varied": varied, "old": True}
+            for variant, varied in ABLATION.items()
+            for count in (1, 5)
+            for name in ("chimp", "macaque-4mo")
+            if not (count == 5 and "steps" in varied)
+        ]
+    first = [{"name": name, "count": 0, "choice": -1} for name in PARENTS]
+    first += [{"name": name, "count": count, "choice": choice, "old": choice < 0} for choice in (-1, 0) for count in (1, 5) for name in PARENTS]
+    first += [{"name": name, "count": 1, "choice": -1, "how": how} for how in ("scribbles", "wrong") for name in PARENTS]
+    rest = [{"name": name, "count": count, "choice": choice, "old": choice < 0} for choice in range(-1, CHOICES) for count in COUNTS for name in PARENTS]
+    rest = [one for one in rest if one not in first]
+    return first + rest + [{"name": name, "count": count, "choice": -1, "how": "scratch"} for count in (1, 5) for name in PARENTS]
+
+
+def main():
+    """Do what is missing, one row after the other, then write tables and figure."""
+    ablation = "--ablation" in sys.argv
+    path = OUT / ("ablation.csv" if ablation else "trials.csv")
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    have = {(row["brain"], row["slices"], row["choice"], row["how"], row["variant"]) for row in rows}
+    for one in progress([] if "--report" in sys.argv else jobs(ablation), "adaptations"):
+        if (one["name"], one["count"], one["choice"], one.get("how", "whole"), one.get("variant", "")) in have:
+            continue
+        rows.append(job(**one))
+        files.write_table(pd.DataFrame(rows), path)
+        print({key: value for key, value in rows[-1].items() if value != ""}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

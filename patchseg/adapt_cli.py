@@ -1,0 +1,117 @@
+"""The commands `patchseg suggest` and `patchseg adapt`: a few labelled slices of a new animal, and a network that knows it."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from patchseg import TISSUES
+from patchseg.errors import InputError
+
+Weights = Annotated[Path | None, typer.Option(help="Weights to start from (.weights.h5). Default: those of the package.", show_default=False)]
+
+
+def suggest(
+    image: Annotated[Path, typer.Argument(help="A brain-extracted image.", show_default=False)],
+    slices: Annotated[int, typer.Option(min=1, help="How many slices to label.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the files to paint in. Default: that of the image.", show_default=False)] = None,
+    weights: Weights = None,
+    mask: Annotated[Path | None, typer.Option(help="Brain mask. Default: what is not 0.", show_default=False)] = None,
+    labels: Annotated[Path | None, typer.Option(help="What is labelled already: other slices are suggested.", show_default=False)] = None,
+    plane: Annotated[str | None, typer.Option(help="sagittal, coronal or axial. Default: the plane with the finest pixels.", show_default=False)] = None,
+):
+    """Say which slices to label: where the network is unsure, and not beside one another.
+
+    Writes NAME_labels.nii.gz, empty, on the image's grid, to paint in (1 CSF, 2 GM, 3 WM, 0 not labelled); NAME_proposal.nii.gz, the
+    network's own guess on these slices, if you would rather correct than paint; and a picture, NAME_suggest.png. A label file that is
+    there already is left alone.
+
+    Example:
+
+        patchseg suggest ferret_T1w.nii.gz --slices 3
+    """
+    import numpy as np
+
+    from patchseg import brain, figures, outputs, suggestion, volume
+
+    found = suggestion.suggest(image, slices, weights, mask=mask, labels=labels, plane=plane)
+    stem, folder = outputs.stem(image), out or image.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    empty, proposal, picture = (folder / f"{stem}_{what}" for what in ("labels.nii.gz", "proposal.nii.gz", "suggest.png"))
+    if not empty.exists():
+        volume.write(volume.like(np.zeros(volume.ras(found.result.dseg)[0].shape, np.uint8), found.result.dseg), empty)
+    volume.write(found.proposal(), proposal)
+    data, affine = volume.ras(volume.read(image))
+    tissues = volume.ras(found.result.dseg)[0]
+    shown = brain.normalise(data, tissues > 0)
+    figures.save(figures.mosaic(shown, tissues.astype(np.uint8), volume.voxel_size_mm(affine), found.plane, at=sorted(found.slices)), picture)
+    for (axis, number), unsure in zip(found.voxels, found.uncertainty, strict=True):
+        print(f"{found.plane} slice {axis} = {number}  (voxel from 0; mean entropy {unsure:.2f})")
+    print(f"paint in {empty}, or correct {proposal}; see {picture}")
+    print(f"then: patchseg adapt {image} {empty} --out {folder / stem}.weights.h5")
+
+
+def adapt(
+    files: Annotated[list[Path], typer.Argument(help="An image and its labels; several pairs one after the other: IMAGE LABELS IMAGE LABELS …", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The new weights (.weights.h5); their card (.json) comes beside them.")] = Path("adapted.weights.h5"),
+    weights: Weights = None,
+    mask: Annotated[list[Path] | None, typer.Option(help="Brain mask of each image, in the same order. Default: what is not 0.", show_default=False)] = None,
+    labels: Annotated[str, typer.Option(help="Values of the tissues in the label file; all others but 0 are refused.")] = "csf=1,gm=2,wm=3",
+    hold_out: Annotated[int, typer.Option(min=0, help="Keep so many labelled slices of each image back, to score what was learned on the others.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same input and seed give the same weights.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches of training. Default: 120 for one slice, up to 240 for many.", show_default=False)] = None,
+):
+    """Teach the network a new animal from a few labelled slices: a minute on a laptop. Ctrl-C keeps the best so far.
+
+    Labels are an ordinary image on the grid of the brain: 0 not labelled, 1 CSF, 2 GM, 3 WM. Whole slices, scribbles or single
+    structures, in any plane.
+
+    Examples:
+
+        patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --out ferret.weights.h5
+
+        patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels csf=4,gm=9,wm=12 --out ferret.weights.h5
+
+        patchseg segment *.nii.gz --weights ferret.weights.h5 --out derivatives/
+    """
+    from patchseg import card, fine_tuning
+
+    if len(files) % 2:
+        raise InputError(f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE LABELS IMAGE LABELS …")
+    values = tissue_values(labels)
+    warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
+    fine_tuning.adapt(files[::2], files[1::2], weights, out, masks=mask, values=values, hold_out=hold_out, seed=seed, steps=steps)
+    known = card.read(out)
+    for title, key in (("slices held out, before", "held_out_before"), ("slices held out, now", "held_out_after"), ("labelled voxels, before", "dice_before")):
+        if key in known:
+            print(f"Dice on {title}: " + "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items()))
+    print(f"{known['seconds']:.0f} s, {known['steps']} batches; {fine_tuning.still_pays(out)[1]}")
+    print(out)
+    if known["stopped"]:
+        typer.echo(f"patchseg: stopped; {out} holds the best of the {known['steps']} batches", err=True)
+        raise typer.Exit(130)
+
+
+def tissue_values(text):
+    """Read 'csf=4,gm=9,wm=12': the values of CSF, GM and WM.
+
+    Raises
+    ------
+    InputError
+        If a tissue is missing or unknown, or a value is no whole number.
+
+    Examples
+    --------
+    >>> tissue_values("wm=12,csf=4,gm=9")
+    (4, 9, 12)
+    """
+    try:
+        found = {name.strip().upper(): int(value) for name, value in (part.split("=") for part in text.split(","))}
+        return tuple(found.pop(tissue) for tissue in TISSUES) if set(found) == set(TISSUES) else _refuse(text)
+    except ValueError:
+        return _refuse(text)
+
+
+def _refuse(text):
+    raise InputError(f"--labels {text}: write the value of each tissue, for example --labels csf=4,gm=9,wm=12")

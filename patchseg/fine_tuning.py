@@ -1,0 +1,327 @@
+"""Teach a network a new animal from a few labelled voxels: one slice and a minute are enough to begin with.
+
+Training goes on with patches around the labels, mixed with patches of the MNI template whose labels are the network's own answers, so
+that it learns the new without losing the old (learning without forgetting, Li and Hoiem 2018).
+"""
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from patchseg import TISSUES, brain, card, draw, labelled, params, sample, volume
+from patchseg.errors import InputError
+from patchseg.progress import progress_bar, quiet
+
+STEPS = 120
+"""Batches for one labelled slice; more overfit it."""
+MORE_STEPS = 20
+"""Batches for each further slice."""
+MOST_STEPS = 240
+BATCH = 32
+REPLAY = 0.5
+"""Share of a batch that comes from the template."""
+LEARNING_RATE = 1e-3
+"""At the start; it falls to 0 as a cosine."""
+ROUND = 20
+"""Batches between two looks at the loss. Ctrl-C keeps what the best round gave."""
+IN_PLANE = 0.6
+"""Share of the patches in the plane that was painted; in the other planes a labelled slice is a line."""
+NEW = params.Draw(
+    patches=1024, validation=1, patch_size=64, brain_pixels=96, scales=(0.75, 1.33), rotation_deg=20, anisotropy=0.1, elastic=1.0, anywhere=0.1, thick=0.0,
+    drawn=0.0, orders=(1.0, 0.0, 0.0), inverted=0.0, curves=0.3, gamma=0.15, bias=0.2, blurred=0.1, coarse=0.05, noise=0.03, background=0.0, seed=0,
+)  # fmt: skip
+"""Patches around the labels, at about the size at which the network will look."""
+OLD = NEW.model_copy(update={
+    "patches": 512, "scales": (0.5, 2.5), "rotation_deg": 30.0, "thick": 0.1, "drawn": 0.3, "orders": (0.5, 0.3, 0.2), "inverted": 0.2, "curves": 0.5, "gamma": 0.25,
+    "bias": 0.4, "blurred": 0.3, "coarse": 0.2, "noise": 0.08, "background": 0.05,
+})  # fmt: skip
+"""Patches of the template, at any size and contrast."""
+ENOUGH = 0.02
+"""Share of the brain's GM and WM that one more round must move to be worth the painting (see `still_pays`)."""
+
+
+def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None, values=(1, 2, 3), hold_out=0, seed=0, steps=None, on_round=None):
+    """Fine-tune a network on images that are labelled in part, and write its weights and card.
+
+    Parameters
+    ----------
+    images, labels : nibabel image, str or Path, or lists of them
+        Brain-extracted images, and for each a label image on its grid: 0 not labelled, 1 CSF, 2 GM, 3 WM. Whole slices, scribbles or
+        single structures, in any plane.
+    weights : str or Path, optional
+        To start from; those of the package unless given.
+    out : str or Path
+        Gets the weights (``.weights.h5``), with their card (``.json``) beside them.
+    masks : nibabel image, str or Path, or list of them, optional
+        Brain masks.
+    values : tuple of three int
+        Labels of CSF, GM and WM.
+    hold_out : int
+        So many of the labelled slices of each image are not learned but scored; the scores go into the card.
+    seed : int
+        The same input and seed give the same bytes.
+    steps : int, optional
+        Batches; grows with the number of slices unless given.
+    on_round : callable, optional
+        Called after each round with the list of mean losses so far.
+
+    Returns
+    -------
+    weights : Path
+
+    Raises
+    ------
+    InputError
+        See `labelled.read`; or if lists differ in length, or too many slices are held out.
+
+    Notes
+    -----
+    Ctrl-C (KeyboardInterrupt) ends the training early: the best round so far is written, and the card says ``stopped``.
+    """
+    with quiet():
+        from patchseg import unet
+        from patchseg import weights as networks
+
+        parent = networks.load(weights)
+    started = time.monotonic()
+    out = Path(out)
+    check_target(out, parent.path)
+    given = _read_all(images, labels, masks, values)
+    kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
+    first = [_look(parent.model, parent, one) for one in given]
+    network, history, stopped = train(list(kept), parent, seed, steps, on_round)
+    last = [_look(network, parent, one) for one in given]
+    found = {
+        "parent": parent.card["sha256"],
+        "parent_name": parent.path.name,
+        "adapted_to": [_described(one, rest) for one, rest in zip(kept, held, strict=True)],
+        "dice_before": _dice(given, first),
+        "dice_after": _dice(kept, last),
+        "changed": _changed(first, last),
+        "steps": len(history) * ROUND,
+        "stopped": stopped,
+        "loss": [round(loss, 4) for loss in history],
+        "seed": seed,
+    }
+    if hold_out:
+        found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
+    sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
+    known = {key: value for key, value in parent.card.items() if key not in ("architecture", "sha256", *found)}
+    known |= {"sizes_mm": [round(min(parent.sizes_mm[0], *sizes), 1), round(max(parent.sizes_mm[1], *sizes), 1)], "command": "patchseg adapt"}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unet.save(network, parent.card["architecture"], out, **known | found | {"seconds": round(time.monotonic() - started, 1)})
+    return out
+
+
+def check_target(out, parent):
+    """Raise InputError if weights cannot be written there."""
+    if not out.name.endswith(card.SUFFIX):
+        raise InputError(f"{out}: not a name of weights; end it in {card.SUFFIX}")
+    if out.resolve() in (Path(parent).resolve(), card.SHIPPED.resolve()):
+        raise InputError(f"{out}: these are the weights to start from; give another name (--out)")
+
+
+def _read_all(images, labels, masks, values):
+    images, labels = (list(one) if isinstance(one, list | tuple) else [one] for one in (images, labels))
+    masks = [None] * len(images) if masks is None else list(masks) if isinstance(masks, list | tuple) else [masks]
+    if not len(images) == len(labels) == len(masks):
+        raise InputError(f"{len(images)} images, {len(labels)} label images and {len(masks)} masks; give one of each for every image, in the same order")
+    given = [labelled.read(image, label, mask, values) for image, label, mask in zip(images, labels, masks, strict=True)]
+    for remark in (remark for one in given for remark in one.remarks):
+        warnings.warn(remark, stacklevel=3)
+    return given
+
+
+def _split(one, hold_out):
+    """Return what is learned and what is held out: slices spread evenly among the labelled ones."""
+    _, numbers = one.slices()
+    if not 0 <= hold_out < len(numbers):
+        raise InputError(f"{one.name}: {hold_out} slices to hold out of {len(numbers)} labelled; at least one must be left to learn from")
+    chosen = [numbers[int((i + 0.5) * len(numbers) / hold_out)] for i in range(hold_out)]
+    return one.only([number for number in numbers if number not in chosen]) if hold_out else one, one.only(chosen)
+
+
+def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, learning_rate=LEARNING_RATE, fixed=("BatchNormalization",), new=NEW, in_plane=IN_PLANE):
+    """Fine-tune a network on labelled voxels. The keyword arguments are there for the ablation.
+
+    Parameters
+    ----------
+    given : list of labelled.Labelled
+    parent : patchseg.weights.Network
+    seed : int
+    steps : int, optional
+    on_round : callable, optional
+        As in `adapt`.
+    replay : float
+        Share of a batch that comes from the template.
+    learning_rate : float
+    fixed : tuple of str
+        Layers that do not learn, by the name of their class; "encoder" and "decoder" mean the way down and the way up.
+        Batch statistics of a single slice would spoil those of many brains.
+    new : patchseg.params.Draw
+    in_plane : float
+
+    Returns
+    -------
+    network : keras.Model
+    history : list of float
+        Mean loss of each round.
+    stopped : bool
+        Whether somebody pressed Ctrl-C.
+    """
+    import keras
+
+    from patchseg import training, unet
+
+    if steps is None:
+        steps = min(MOST_STEPS, STEPS + MORE_STEPS * (sum(len(one.slices()[1]) for one in given) - 1))
+    training.make_deterministic(seed)
+    network = unet.build(**parent.card["architecture"])
+    network.set_weights(parent.model.get_weights())
+    up = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers].index(True)
+    for number, layer in enumerate(network.layers):
+        layer.trainable = type(layer).__name__ not in fixed and ("encoder" if number < up else "decoder") not in fixed
+    softmax = parent.card["architecture"].get("activation", "sigmoid") == "softmax"
+    loss = training.dice_cross_entropy if softmax else _sigmoid_loss
+    network.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)), loss)
+    history, stopped, best = [], False, None
+    bar = progress_bar("fine-tuning", steps)
+    try:
+        batches = _batches(given, parent, new, in_plane, round(BATCH * replay), softmax, seed)
+        for _ in range(max(1, round(steps / ROUND))):
+            losses = []
+            for _ in range(ROUND):
+                x, y = next(batches)
+                network.reset_metrics()
+                losses.append(float(network.train_on_batch(x, y)))
+                bar.update(1)
+            history.append(float(np.mean(losses)))
+            if history[-1] <= min(history):
+                best = network.get_weights()
+            if on_round:
+                on_round(history)
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        network.set_weights(best)
+        stopped = True
+    finally:
+        bar.close()
+    return network, history, stopped
+
+
+def _sigmoid_loss(truth, predicted):
+    """Binary cross-entropy over the pixels that are labelled: where a pixel is not, every channel of the truth is -1."""
+    from keras import ops
+
+    known = ops.cast(truth >= 0, predicted.dtype)
+    safe = ops.clip(predicted, 1e-6, 1 - 1e-6)
+    entropy = -(truth * ops.log(safe) + (1 - truth) * ops.log(1 - safe)) * known
+    return ops.sum(entropy) / (ops.sum(known) + 1)
+
+
+def _batches(given, parent, new, in_plane, old_count, softmax, seed):
+    """Yield batches for ever: patches around the labels, and of the template with the network's own answers."""
+    from patchseg import training
+
+    brains = [
+        draw.brain_of(one.name, "new", np.where(one.mask, one.data, 0).astype(np.float32), one.labels, one.voxel_mm, parent.top, _planes(one, in_plane)) for one in given
+    ]
+    images, labels = draw.in_memory(brains, new.patches, new, seed)
+    truth = training.one_hot(labels, softmax)
+    if not softmax:
+        truth[labels == draw.IGNORED] = -1
+    if old_count:
+        image, known, affine = sample.labelled_template()
+        old_images, _ = draw.in_memory([draw.brain_of("template", "old", image, known, volume.voxel_size_mm(affine))], OLD.patches, OLD, seed)
+        old_truth = np.concatenate([np.asarray(parent.model.predict_on_batch(part[..., None])) for part in np.split(old_images, len(old_images) // 64)])
+    rng = np.random.default_rng(seed)
+    while True:
+        rows = rng.integers(len(images), size=BATCH - old_count)
+        x, y = images[rows], truth[rows]
+        if old_count:
+            rows = rng.integers(len(old_images), size=old_count)
+            x, y = np.concatenate([x, old_images[rows]]), np.concatenate([y, old_truth[rows]])
+        for axis in (1, 2):
+            flip = rng.random(len(x)) < 0.5
+            x[flip], y[flip] = np.flip(x[flip], axis), np.flip(y[flip], axis)
+        yield x[..., None], y
+
+
+def _planes(one, in_plane):
+    """Return the share of patches across each axis: most where the labels fill slices."""
+    filled = one.filled()
+    painted = filled == filled.max()
+    if painted.all():
+        return (1 / 3,) * 3
+    return tuple(np.where(painted, in_plane / painted.sum(), (1 - in_plane) / (~painted).sum()))
+
+
+def _look(model, parent, one):
+    """Return what a network finds in an image: labels (x, y, z) uint8."""
+    from patchseg import refine, views
+
+    ready = brain.normalise(one.data, one.mask, parent.top, one.name)
+    box = brain.bounding_box(one.mask)
+    found = views.fuse(model, ready[box], one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
+    if parent.sharpen:
+        found = refine.refine(ready[box], found, one.mask[box], one.voxel_mm)
+    whole = np.zeros(one.mask.shape, np.uint8)
+    whole[box] = (found.argmax(axis=-1) + 1) * one.mask[box]
+    return whole
+
+
+def _dice(given, found):
+    """Return Dice of each tissue that is labelled, pooled over images, in the labelled voxels."""
+    truth = np.concatenate([one.labels[one.labels > 0] for one in given])
+    guess = np.concatenate([labels[one.labels > 0] for one, labels in zip(given, found, strict=True)])
+    overlap = {tissue: (np.sum((truth == n) & (guess == n)), np.sum(truth == n), np.sum(guess == n)) for n, tissue in enumerate(TISSUES, 1)}
+    return {tissue: round(float(2 * both / (own + other)), 4) for tissue, (both, own, other) in overlap.items() if own}
+
+
+def _changed(first, last):
+    """Return the share of GM and WM that is another tissue than before: 1 - their mean Dice, pooled over images."""
+    dice = []
+    for n in (2, 3):
+        both = sum(np.count_nonzero((a == n) & (b == n)) for a, b in zip(first, last, strict=True))
+        dice.append(2 * both / max(1, sum(np.count_nonzero(a == n) for a in (*first, *last))))
+    return round(float(1 - np.mean(dice)), 4)
+
+
+def _described(one, held):
+    plane, numbers = one.slices()
+    left_out = held.slices()[1] if held.labels.any() else []
+    counts = {tissue: int((one.labels == n).sum()) for n, tissue in enumerate(TISSUES, 1)}
+    return {
+        "image": one.name,
+        **{f"{kind}_sha256": value for kind, value in one.sha256.items()},
+        "plane": plane,
+        "slices": numbers,
+        "held_out": left_out,
+        "voxels": counts,
+    }
+
+
+def still_pays(weights):
+    """Say whether labelling another slice is likely to pay.
+
+    It does while the last round still moved much of the brain to another tissue.
+
+    Parameters
+    ----------
+    weights : str or Path
+        Of `adapt`.
+
+    Returns
+    -------
+    pays : bool
+    reason : str
+    """
+    found = card.read(weights)
+    if "changed" not in found:
+        raise InputError(f"{weights}: these weights were not adapted, so there is no last round to judge by")
+    pays = found["changed"] > ENOUGH
+    how = f"the last round moved {found['changed']:.1%} of grey and white matter"
+    return pays, f"{how}; label another slice" if pays else f"{how}: another slice will hardly help"
