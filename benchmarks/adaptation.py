@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchseg import across, brain, files, fine_tuning, labelled, metrics, refine, suggestion, unet, views, volume, weights
+from patchseg import across, brain, files, fine_tuning, labelled, metrics, suggestion, unet, volume, weights
 from patchseg.progress import progress
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ KNOWN = {"no-chimp": ("human-nii2mesh", "macaque-21mo"), "no-macaque": ("human-n
 COUNTS = (1, 2, 3, 5, 10)
 CHOICES = 5
 LEAST = 0.3  # share of the largest slice that a slice needs to be drawn at random, as for those that are suggested
+DISTURBED = ("rotation_deg", "anisotropy", "elastic", "curves", "gamma", "bias", "blurred", "coarse", "noise")
 ABLATION = {
     "as it is": {},
     "120 batches for one slice: 60": {"steps": 60},
@@ -39,7 +40,7 @@ ABLATION = {
     "all convolutions learn: only the way down": {"fixed": ("BatchNormalization", "decoder")},
     "all planes: the painted one only": {"in_plane": 1.0},
     "all planes: equally": {"in_plane": 1 / 3},
-    "other sizes and brightness: none": {"new": fine_tuning.NEW.model_copy(update={"scales": (1.0, 1.0), "rotation_deg": 0.0, "anisotropy": 0.0, "elastic": 0.0, "curves": 0.0, "gamma": 0.0, "bias": 0.0, "blurred": 0.0, "coarse": 0.0, "noise": 0.0})},
+    "other sizes and brightness: none": {"new": fine_tuning.NEW.model_copy(update=dict.fromkeys(DISTURBED, 0.0) | {"scales": (1.0, 1.0)})},
     "other sizes and brightness: strong": {"new": fine_tuning.OLD.model_copy(update={"patches": 1024, "drawn": 0.0, "inverted": 0.0})},
 }  # fmt: skip
 _BRAINS = {}
@@ -52,19 +53,6 @@ def load(name):
         mask = brain.foreground(image, name)
         _BRAINS[name] = labelled.Labelled(name, image, mask, np.where(mask, labels, 0).astype(np.uint8), tuple(map(float, volume.voxel_size_mm(affine)))), affine
     return _BRAINS[name]
-
-
-def look(model, parent, one):
-    """Return the labels that a network finds, and those sharpened by the image's intensities."""
-    box = brain.bounding_box(one.mask)
-    ready = brain.normalise(one.data, one.mask, parent.top)[box]
-    plain = views.fuse(model, ready, one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
-    whole = []
-    for probabilities in (plain, refine.refine(ready, plain, one.mask[box], one.voxel_mm)):
-        labels = np.zeros(one.mask.shape, np.uint8)
-        labels[box] = (probabilities.argmax(axis=-1) + 1) * one.mask[box]
-        whole.append(labels)
-    return whole
 
 
 def dice(one, found, left_out=()):
@@ -115,6 +103,7 @@ def job(name, count, choice, how="whole", variant="", varied=None, old=False):
     one, _ = load(name)
     slices = slices_of(name, parent, count, choice) if count else []
     row = {"brain": name, "slices": count, "choice": choice, "how": how, "variant": variant, "numbers": " ".join(map(str, slices))}
+    given = painted(one, slices, how, choice + 1)
     started, model = time.monotonic(), parent.model
     if count:
         settings = dict(varied or {})
@@ -122,13 +111,15 @@ def job(name, count, choice, how="whole", variant="", varied=None, old=False):
             model = unet.build(**parent.card["architecture"])
             parent = weights.Network(model, parent.path, parent.card, parent.top, parent.brain_pixels)
             settings = {"replay": 0.0, "fixed": (), "steps": 240}
-        model, *_ = fine_tuning.train([painted(one, slices, how, choice + 1)], parent, seed=0, **settings)
+        model, *_ = fine_tuning.train([given], parent, seed=0, **settings)
     row["seconds"] = round(time.monotonic() - started, 1)
-    for kind, found in zip(("network", "sharpened"), look(model, parent, one), strict=True):
+    looks = fine_tuning.look(model, parent, one)
+    row["plain"] = bool(count) and fine_tuning.stays_plain([given], [looks])
+    for kind, found in zip(("network", "sharpened"), looks, strict=True):
         row[f"{kind}_gm"], row[f"{kind}_wm"] = (round(float(value), 4) for value in dice(one, found, slices))
     for other in KNOWN[PARENTS[name]] if old or not count else ():
         known, _ = load(other)
-        for kind, found in zip(("network", "sharpened"), look(model, parent, known), strict=True):
+        for kind, found in zip(("network", "sharpened"), fine_tuning.look(model, parent, known), strict=True):
             row[f"{kind}_{other}"] = round(float(np.mean(dice(known, found))), 4)
     return row
 

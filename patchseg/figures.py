@@ -168,6 +168,59 @@ def fold_sizes(curve):
     return figure
 
 
+def adaptation(curve, lines):
+    """Plot Dice against labelled slices, a panel a brain.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Columns brain, slices, how (a line each), dice, low, high (a band).
+    lines : pandas.DataFrame
+        Columns brain, method, dice: what needs no labels.
+
+    Returns
+    -------
+    figure : Picture
+    """
+    brains = list(dict.fromkeys(curve.brain))
+    figure = Picture(figsize=(1 + 2.7 * len(brains), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(brains), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, brains, strict=True):
+        own = curve[curve.brain == name]
+        ticks = sorted(own.slices.unique())
+        for number, (how, rows) in enumerate(own.groupby("how", sort=False)):
+            at = [ticks.index(count) for count in rows.slices]
+            axes.fill_between(at, rows.low, rows.high, color=_LINES[number % 3], alpha=0.2, linewidth=0)
+            axes.plot(at, rows.dice, color=_LINES[number % 3], linestyle=_STYLES[number % 3], marker="os^"[number % 3], markersize=4, label=how)
+        for style, row in zip(("-.", (0, (1, 3))), lines[lines.brain == name].itertuples(), strict=False):
+            axes.axhline(row.dice, color="black", linewidth=1, linestyle=style, label=row.method)
+        axes.set(title=name, xlabel="labelled slices")
+        axes.set_xticks(range(len(ticks)), ticks)
+    panels[0].set_ylabel("Dice, mean of GM and WM")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def robustness(curve):
+    """Plot Dice against the strength of disturbances, a panel each and a line a brain (columns disturbance, strength, unit, brain, dice)."""
+    kinds = list(dict.fromkeys(curve.disturbance))
+    columns = -(-len(kinds) // 2)
+    figure = Picture(figsize=(1 + 2.7 * columns, 6), layout="constrained")
+    panels = figure.subplots(2, columns, sharey=True, squeeze=False).ravel()
+    for axes, kind in zip(panels, kinds, strict=False):
+        own = curve[curve.disturbance == kind]
+        for number, (name, rows) in enumerate(own.groupby("brain", sort=False)):
+            axes.plot(rows.strength, rows.dice, color=_LINES[number % 3], linestyle=_STYLES[number % 3], marker="os^"[number % 3], markersize=4, label=name)
+        axes.set(title=kind, xlabel=own.unit.iloc[0])
+    for axes in panels[len(kinds) :]:
+        axes.set_axis_off()
+    figure.supylabel("Dice, mean of GM and WM")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
 def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
     """Show slices of a brain along one axis and below them what was found there.
 

@@ -38,6 +38,10 @@ OLD = NEW.model_copy(update={
     "bias": 0.4, "blurred": 0.3, "coarse": 0.2, "noise": 0.08, "background": 0.05,
 })  # fmt: skip
 """Patches of the template, at any size and contrast."""
+MARGIN = 0.01
+"""The image's intensities are not asked any more (see `refine`) where the network alone is so much nearer to the labels (Dice)."""
+ALIKE = 1.2
+"""That holds for brains up to so many times smaller or larger (edge length) than those that were labelled."""
 ENOUGH = 0.02
 """Share of the brain's GM and WM that one more round must move to be worth the painting (see `still_pays`)."""
 
@@ -90,9 +94,12 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     check_target(out, parent.path)
     given = _read_all(images, labels, masks, values)
     kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
-    first = [_look(parent.model, parent, one) for one in given]
+    sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
+    first = [look(parent.model, parent, one)[parent.sharpens(size)] for one, size in zip(given, sizes, strict=True)]
     network, history, stopped = train(list(kept), parent, seed, steps, on_round)
-    last = [_look(network, parent, one) for one in given]
+    both = [look(network, parent, one) for one in given]
+    plain = stays_plain(held if hold_out else kept, both)
+    last = [one[not plain] for one in both]
     found = {
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
@@ -107,9 +114,10 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     }
     if hold_out:
         found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
-    sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
     known = {key: value for key, value in parent.card.items() if key not in ("architecture", "sha256", *found)}
     known |= {"sizes_mm": [round(min(parent.sizes_mm[0], *sizes), 1), round(max(parent.sizes_mm[1], *sizes), 1)], "command": "patchseg adapt"}
+    if plain:
+        known["plain_mm"] = [round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)]
     out.parent.mkdir(parents=True, exist_ok=True)
     unet.save(network, parent.card["architecture"], out, **known | found | {"seconds": round(time.monotonic() - started, 1)})
     return out
@@ -259,18 +267,31 @@ def _planes(one, in_plane):
     return tuple(np.where(painted, in_plane / painted.sum(), (1 - in_plane) / (~painted).sum()))
 
 
-def _look(model, parent, one):
-    """Return what a network finds in an image: labels (x, y, z) uint8."""
+def look(model, parent, one):
+    """Return what a network finds in a `labelled.Labelled`: its labels (x, y, z) uint8, and those sharpened by the image's intensities."""
     from patchseg import refine, views
 
-    ready = brain.normalise(one.data, one.mask, parent.top, one.name)
     box = brain.bounding_box(one.mask)
-    found = views.fuse(model, ready[box], one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
-    if parent.sharpen:
-        found = refine.refine(ready[box], found, one.mask[box], one.voxel_mm)
-    whole = np.zeros(one.mask.shape, np.uint8)
-    whole[box] = (found.argmax(axis=-1) + 1) * one.mask[box]
-    return whole
+    ready = brain.normalise(one.data, one.mask, parent.top, one.name)[box]
+    plain = views.fuse(model, ready, one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
+    both = []
+    for probabilities in (plain, refine.refine(ready, plain, one.mask[box], one.voxel_mm)):
+        labels = np.zeros(one.mask.shape, np.uint8)
+        labels[box] = (probabilities.argmax(axis=-1) + 1) * one.mask[box]
+        both.append(labels)
+    return both
+
+
+def stays_plain(given, looks):
+    """Whether the network alone is nearer to the labels than after sharpening, by more than `MARGIN` of Dice.
+
+    Parameters
+    ----------
+    given : list of labelled.Labelled
+    looks : list of pairs, of `look`
+    """
+    plain, sharp = (np.mean(list(_dice(given, [one[kind] for one in looks]).values())) for kind in (0, 1))
+    return bool(plain > sharp + MARGIN)
 
 
 def _dice(given, found):

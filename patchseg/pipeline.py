@@ -1,9 +1,7 @@
 """Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the same bytes each time."""
 
 import os
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -12,7 +10,7 @@ import papermill
 from patchseg import params
 from patchseg.errors import InputError
 from patchseg.files import project_root, replacing
-from patchseg.progress import SWITCH
+from patchseg.progress import SWITCH, stderr_to
 
 NOTEBOOKS = {stage: f"{number}_{stage}" for number, stage in enumerate(params.STAGES, start=1)}
 TIMEOUT_S = 3600
@@ -118,27 +116,13 @@ def execute(notebook, target, values, title, log, folder, stdout=None):
     """
     os.environ[SWITCH] = "off"
     options = {"kernel_name": "python3", "progress_bar": False, "stdout_file": stdout, "execution_timeout": TIMEOUT_S, "store_widget_state": False}
-    with _stderr_to(log):
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with stderr_to(log):  # TensorFlow greets there, with the time
+
         try:
-            papermill.execute_notebook(str(notebook), str(target), values, cwd=str(folder), **options)
         except papermill.PapermillExecutionError as error:
             raise InputError(f"{title}: {error.ename}: {error.evalue} (other messages: {log})") from error
 
-
-@contextmanager
-def _stderr_to(path):
-    """Send the standard error of this process and of the kernel it starts to a file: TensorFlow greets there, with the time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(path, "wb") as log:
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _tidy(notebook):

@@ -26,15 +26,20 @@ def say(text, file=None):
 
 
 @contextmanager
-def quiet():
-    """Drop what compiled libraries print on standard error meanwhile: TensorFlow greets when it is loaded. Exceptions still come."""
+def stderr_to(path):
+    """Send the standard error of this process, and of those it starts, to a file. Exceptions still come."""
     sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    saved = os.dup(2)
+    with open(path, "wb") as log:
+        os.dup2(log.fileno(), 2)
     try:
         yield
     finally:
         sys.stderr.flush()
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+
+
+def quiet():
+    """Drop what compiled libraries print on standard error meanwhile: TensorFlow greets when it is loaded."""
+    return stderr_to(os.devnull)

@@ -85,7 +85,8 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     tile : int, optional
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is short.
     sharpen : bool, optional
-        Let the image's own intensities move the borders (see `refine`); as the card of the weights says unless given.
+        Let the image's own intensities move the borders (see `refine`). Yes unless given, except for animals that the weights were
+        adapted to with labels that lie elsewhere.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     size_mm = brain.size_mm(inside, voxel_mm)
     _check_size(name, ready[box].shape, voxel_mm, size_mm / network.brain_pixels / max(scales))
     fused = _fused(network, ready[box], inside[box], voxel_mm, [size_mm / network.brain_pixels / scale for scale in scales], tile)
-    sharpen = network.sharpen if sharpen is None else sharpen
+    sharpen = network.sharpens(size_mm) if sharpen is None else sharpen
     if sharpen:
         fused = (refine.refine(ready[box], fused[0], inside[box], voxel_mm), *fused[1:])
     volumes = _volumes(fused, inside[box], voxel_mm)

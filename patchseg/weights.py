@@ -22,7 +22,7 @@ class _Known(BaseModel):
     brain_pixels: Annotated[float, Field(ge=16, le=1024)] = 120.0
     sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.0, float("inf"))
     contrasts: tuple[str, ...] = ("T1w",)
-    sharpen: bool = True
+    plain_mm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Network:
         Cube roots (mm) of the volumes of the smallest and largest brain of the training.
     contrasts : tuple of str
         Of the training, for example T1w.
-    sharpen : bool
-        Whether its answers gain by the image's own intensities (see `refine`).
+    plain_mm : tuple of two float, or None
+        Sizes (mm) of brains whose borders it knows from labels: there the image's intensities are not asked (see `refine`).
     """
 
     model: object
@@ -54,7 +54,11 @@ class Network:
     brain_pixels: float = 120.0
     sizes_mm: tuple = (0.0, float("inf"))
     contrasts: tuple = ("T1w",)
-    sharpen: bool = True
+    plain_mm: tuple | None = None
+
+    def sharpens(self, size_mm):
+        """Whether its answers for a brain of this size gain by the image's own intensities."""
+        return self.plain_mm is None or not self.plain_mm[0] <= size_mm <= self.plain_mm[1]
 
 
 def load(path=None):
