@@ -1,6 +1,7 @@
 """Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the same bytes each time."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -118,11 +119,10 @@ def execute(notebook, target, values, title, log, folder, stdout=None):
     options = {"kernel_name": "python3", "progress_bar": False, "stdout_file": stdout, "execution_timeout": TIMEOUT_S, "store_widget_state": False}
     log.parent.mkdir(parents=True, exist_ok=True)
     with stderr_to(log):  # TensorFlow greets there, with the time
-
         try:
+            papermill.execute_notebook(str(notebook), str(target), values, cwd=str(folder), **options)
         except papermill.PapermillExecutionError as error:
             raise InputError(f"{title}: {error.ename}: {error.evalue} (other messages: {log})") from error
-
 
 
 def _tidy(notebook):

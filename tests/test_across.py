@@ -48,7 +48,17 @@ def small(tmp_path):
         }
     )
     settings["across"]["train"].update(
-        {"levels": 2, "features": [4, 8], "blocks": [1, 1], "epochs": 3, "steps_per_epoch": 80, "batch_size": 8, "learning_rate": 0.01, "validation_patches": 16}
+        {
+            "levels": 2,
+            "features": [4, 8],
+            "blocks": [1, 1],
+            "epochs": 3,
+            "steps_per_epoch": 80,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "validation_patches": 16,
+            "precision": "float32",
+        }
     )
     settings["across"]["networks"] = {"tiny": {"brains": ["a", "b"]}, "odd": {"brains": ["a"], "draw": {"blured": 1}}}
     settings["across"]["networks"]["more"] = {"brains": ["other"], "start": "tiny", "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001}}
