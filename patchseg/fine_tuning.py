@@ -151,7 +151,7 @@ def _split(one, hold_out):
     return one.only([number for number in numbers if number not in chosen]) if hold_out else one, one.only(chosen)
 
 
-def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, learning_rate=LEARNING_RATE, fixed=("BatchNormalization",), new=NEW, in_plane=IN_PLANE):
+def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, learning_rate=LEARNING_RATE, fixed=("BatchNormalization",), new=None, in_plane=IN_PLANE):
     """Fine-tune a network on labelled voxels. The keyword arguments are there for the ablation.
 
     Parameters
@@ -168,7 +168,8 @@ def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, le
     fixed : tuple of str
         Layers that do not learn, by the name of their class; "encoder" and "decoder" mean the way down and the way up.
         Batch statistics of a single slice would spoil those of many brains.
-    new : patchseg.params.Draw
+    new : patchseg.params.Draw, optional
+        `NEW` unless given.
     in_plane : float
 
     Returns
@@ -197,7 +198,7 @@ def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, le
     history, stopped, best = [], False, None
     bar = progress_bar("fine-tuning", steps)
     try:
-        batches = _batches(given, parent, new, in_plane, round(BATCH * replay), softmax, seed)
+        batches = _batches(given, parent, new or NEW, in_plane, round(BATCH * replay), softmax, seed)
         for _ in range(max(1, round(steps / ROUND))):
             losses = []
             for _ in range(ROUND):

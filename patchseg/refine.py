@@ -11,6 +11,7 @@ from scipy import ndimage
 ROUNDS = 5
 SMOOTH = 0.1  # width of the bias field's smoothing, as a share of the brain's size
 FLOOR = 1e-3  # what the network holds for impossible is this probable, so that clear intensities can overrule it
+NOISE = 0.02  # of the intensities, at least; an image without contrast tells nothing
 ENOUGH = 200_000  # voxels that the mixture is fitted to, about
 
 
@@ -56,7 +57,7 @@ def _fit(image, probabilities, mask, width):
     for _ in range(ROUNDS):
         even = seen / field
         means = (found.T @ even + 1e-3 * even.mean()) / (found.sum(axis=0) + 1e-3)
-        variance = float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)])) * 3 / len(even) + 1e-6
+        variance = float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)])) * 3 / len(even) + NOISE**2
         found = _posterior(prior, even, means, variance)
         sums = []
         for values in (seen, found @ means):

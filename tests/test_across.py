@@ -117,4 +117,4 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(small, ba
         assert table.groupby("network").brain.unique().map(list).to_dict() == {"tiny": ["other"], "hmrf": ["other"], "atropos": ["other"]}
         assert table[table.network == "hmrf"].dice.min() > 0.8
     shown = CliRunner().invoke(cli.app, ["across", "score", str(path), "a"])
-    assert shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 0." in shown.output
+    assert shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 1.000" in shown.output
