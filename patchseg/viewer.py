@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgb
 
 from patchseg import TISSUES, figures, volume
 from patchseg.figures import COLOURS
+from patchseg.patching import AXES
 
 HEIGHT = 420
 
@@ -86,6 +87,8 @@ class Painter:
         Labels to begin with, where the label file is empty or missing: correcting is faster than painting.
     plane : {'sagittal', 'coronal', 'axial'}
         That is painted in.
+    number : int, optional
+        Slice to show first, along the RAS+ axis; the middle one unless given.
 
     Attributes
     ----------
@@ -97,7 +100,7 @@ class Painter:
     NiiVue holds the drawing in RAS+ order, the first axis running fastest, and sends it when asked, not by itself.
     """
 
-    def __init__(self, image, labels, proposal=None, plane="coronal"):
+    def __init__(self, image, labels, proposal=None, plane="coronal", number=None):
         from ipyniivue import NiiVue, SliceType
         from ipywidgets import Button, HBox, Label, ToggleButtons, VBox
 
@@ -106,6 +109,9 @@ class Painter:
         self.canvas = NiiVue(height=HEIGHT, is_corner_orientation_text=True)
         self.canvas.load_volumes([{"path": str(image)}])
         self.canvas.set_slice_type(getattr(SliceType, plane.upper()))
+        if number is not None:
+            axis = AXES.index(plane)
+            self.canvas.scene.crosshair_pos = [(number + 0.5) / volume.ras(volume.read(image))[0].shape[axis] if side == axis else 0.5 for side in range(3)]
         self.canvas.on_canvas_attached(lambda: self._begin(start))
         self.canvas.on_mouse_up(lambda _: self._pull())
         self.pen = ToggleButtons(options=[("look", -1), *[(tissue, n) for n, tissue in enumerate(TISSUES, 1)], ("erase", 0)], value=-1, description="pen")
