@@ -110,7 +110,7 @@ def job(name, count, choice, how="whole", variant="", varied=None, old=False):
         if how == "scratch":
             model = unet.build(**parent.card["architecture"])
             parent = weights.Network(model, parent.path, parent.card, parent.top, parent.brain_pixels)
-            settings = {"replay": 0.0, "fixed": (), "steps": 240}
+            settings = {"replay": 0.0, "fixed": (), "steps": 400}
         model, *_ = fine_tuning.train([given], parent, seed=0, **settings)
     row["seconds"] = round(time.monotonic() - started, 1)
     looks = fine_tuning.look(model, parent, one)
@@ -142,6 +142,86 @@ def jobs(ablation):
     return first + rest + [{"name": name, "count": count, "choice": -1, "how": "scratch"} for count in (1, 5) for name in PARENTS]
 
 
+def final(table):
+    """Return Dice as `patchseg segment` gives it with the adapted weights: sharpened by intensities or not, as `adapt` decides."""
+    both = {kind: table[[f"{kind}_gm", f"{kind}_wm"]].mean(axis=1) for kind in ("network", "sharpened")}
+    return both["network"].where(table.plain, both["sharpened"])
+
+
+def report(table, scores):
+    """Write the curve's table and figure, and the checks: scribbles, wrong labels, forgetting, seconds.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of `job`.
+    scores : pandas.DataFrame
+        Of `across.evidence`: HMRF and Atropos.
+    """
+    from patchseg import figures
+
+    table = table.assign(dice=final(table))
+    classical = scores[scores.network.isin(["hmrf", "atropos"]) & (scores.tissue != "CSF")].groupby(["brain", "network"], sort=False).dice.mean()
+    whole = table[table.how == "whole"]
+    rows = []
+    for name in PARENTS:
+        own = whole[whole.brain == name]
+        zero = float(own[own.slices == 0].dice.iloc[0])
+        for count in (0, *COUNTS):
+            chosen, drawn = own[(own.slices == count) & (own.choice < 0)].dice, own[(own.slices == count) & (own.choice >= 0)].dice
+            scratch = table[(table.brain == name) & (table.slices == count) & (table.how == "scratch")].dice
+            row = {"brain": name, "slices": count, "suggested": chosen.mean(), "random": drawn.mean(), "low": drawn.min(), "high": drawn.max(), "n": len(drawn)}
+            rows.append(row | {"from scratch": scratch.mean(), "hmrf": classical[name, "hmrf"], "atropos": classical[name, "atropos"], "gain": chosen.mean() - zero})
+    curve = pd.DataFrame(rows)
+    files.write_table(curve, OUT / "curve.csv")
+    shown = [
+        {"brain": row["brain"], "slices": row["slices"], "how": "suggested", "dice": row["suggested"], "low": row["suggested"], "high": row["suggested"]} for row in rows
+    ]
+    shown += [{"brain": row["brain"], "slices": row["slices"], "how": "random", "dice": row["random"], "low": row["low"], "high": row["high"]} for row in rows]
+    shown += [{"brain": row["brain"], "slices": row["slices"], "how": "from scratch", **dict.fromkeys(("dice", "low", "high"), row["from scratch"])} for row in rows]
+    lines = [
+        {"brain": row["brain"], "method": label, "dice": row[key]} for row in rows if row["slices"] == 0 for key, label in (("hmrf", "HMRF"), ("atropos", "Atropos"))
+    ]
+    figures.save(figures.adaptation(shown.dropna(), lines), OUT / "curve.png")
+    head = ["brain", "labelled slices", "suggested", "random, mean (least to most, n)", "from scratch", "HMRF", "Atropos"]
+    text = [head, ["---"] * len(head)]
+    for row in rows:
+        spread = f"{row['random']:.3f} ({row['low']:.3f} to {row['high']:.3f}, {row['n']})" if row["n"] else ""
+        values = [row["brain"], str(row["slices"]), _number(row["suggested"]), spread, _number(row["from scratch"]), _number(row["hmrf"]), _number(row["atropos"])]
+        text.append(values)
+    for count, mine in curve.groupby("slices"):
+        done = mine.dropna(subset=["suggested"])
+        text.append(["mean", str(count), _number(done.suggested.mean()) if len(done) == len(PARENTS) else "", _number(mine.random.mean()), "", "", ""])
+    parts = ["\n".join("| " + " | ".join(line) + " |" for line in text)]
+    parts += [_checks(table)]
+    files.write_text(OUT / "curve.md", "Dice, mean of GM and WM, on all slices that were not labelled.\n\n" + "\n\n".join(parts) + "\n")
+
+
+def _number(value):
+    return "" if pd.isna(value) else f"{value:.3f}"
+
+
+def _checks(table):
+    """Say what scribbles, wrong labels and other brains gave, one line for each."""
+    by = {(row.brain, row.slices, row.how): row.dice for row in table[table.choice < 0].itertuples()}
+    lines = []
+    for name in PARENTS:
+        zero, one = by.get((name, 0, "whole")), by.get((name, 1, "whole"))
+        for how, title in (("scribbles", "5 % of a slice's voxels, as scribbles"), ("wrong", "10 % of its voxels labelled wrongly")):
+            value = by.get((name, 1, how))
+            if value is not None and one is not None:
+                lines.append(f"- {name}, {title}: {value:.3f}; the whole slice {one:.3f}, none {zero:.3f}; share of the gain {(value - zero) / (one - zero):.2f}")
+        for other in KNOWN[PARENTS[name]]:
+            own = table[(table.brain == name) & table[f"sharpened_{other}"].notna()]
+            before = float(own[own.slices == 0][f"sharpened_{other}"].iloc[0])
+            after = own[(own.slices > 0) & (own.how == "whole")][f"sharpened_{other}"]
+            if len(after):
+                lines.append(f"- adapted to {name}, on {other}: {before:.3f} before, {after.min():.3f} to {after.max():.3f} after ({len(after)} adaptations)")
+    seconds = table[table.slices > 0].groupby("slices").seconds
+    lines += [f"- seconds of training, {count} slices: median {own.median():.0f}, most {own.max():.0f}" for count, own in seconds]
+    return "\n".join(lines)
+
+
 def main():
     """Do what is missing, one row after the other, then write tables and figure."""
     ablation = "--ablation" in sys.argv
@@ -154,6 +234,9 @@ def main():
         rows.append(job(**one))
         files.write_table(pd.DataFrame(rows), path)
         print({key: value for key, value in rows[-1].items() if value != ""}, flush=True)
+    scores = ROOT / "artefacts" / "across" / "scores.csv"
+    if not ablation and scores.exists():
+        report(pd.read_csv(path, keep_default_na=True, dtype={"variant": str}), pd.read_csv(scores))
 
 
 if __name__ == "__main__":

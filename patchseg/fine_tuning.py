@@ -16,9 +16,9 @@ from patchseg.progress import progress_bar, quiet
 
 STEPS = 120
 """Batches for one labelled slice; more overfit it."""
-MORE_STEPS = 20
+MORE_STEPS = 45
 """Batches for each further slice."""
-MOST_STEPS = 240
+MOST_STEPS = 400
 BATCH = 32
 REPLAY = 0.5
 """Share of a batch that comes from the template."""
@@ -187,7 +187,8 @@ def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, le
     if steps is None:
         steps = min(MOST_STEPS, STEPS + MORE_STEPS * (sum(len(one.slices()[1]) for one in given) - 1))
     training.make_deterministic(seed)
-    network = unet.build(**parent.card["architecture"])
+    with training.computing_in("auto"):
+        network = unet.build(**parent.card["architecture"])
     network.set_weights(parent.model.get_weights())
     up = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers].index(True)
     for number, layer in enumerate(network.layers):

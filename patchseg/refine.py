@@ -12,6 +12,9 @@ ROUNDS = 5
 SMOOTH = 0.1  # width of the bias field's smoothing, as a share of the brain's size
 FLOOR = 1e-3  # what the network holds for impossible is this probable, so that clear intensities can overrule it
 NOISE = 0.02  # of the intensities, at least; an image without contrast tells nothing
+SAFETY = 2.0  # times the variance of the noise, below which what differs from its neighbours is taken for noise
+_NEIGHBOURS = ndimage.generate_binary_structure(3, 1).astype(np.float32) / 6
+_NEIGHBOURS[1, 1, 1] = 0
 ENOUGH = 200_000  # voxels that the mixture is fitted to, about
 
 
@@ -36,6 +39,7 @@ def refine(image, probabilities, mask, voxel_mm):
     -----
     The tissues share one standard deviation. With one each, the widest takes what lies far from all: vessels, for example.
     """
+    image = _denoised(image, mask)
     count = int(mask.sum())
     step = max(1, round((count / ENOUGH) ** (1 / 3)))
     thin = tuple(slice(step // 2 if n > step else 0, None, step if n >= 16 * step else 1) for n in mask.shape)
@@ -46,6 +50,19 @@ def refine(image, probabilities, mask, voxel_mm):
     refined = np.zeros_like(probabilities)
     refined[mask] = _posterior(np.log(np.maximum(probabilities[mask], FLOOR)), even, means, variance)
     return refined
+
+
+def _denoised(image, mask):
+    """Average each voxel with its neighbours as far as they differ by noise only (the local statistics filter of Lee 1980)."""
+    share = np.maximum(ndimage.uniform_filter(mask.astype(np.float32), 3), 1e-3)
+    mean = ndimage.uniform_filter(image, 3) / share
+    variance = ndimage.uniform_filter(image * image, 3) / share - mean * mean
+    inner = ndimage.binary_erosion(mask)
+    if not inner.any():
+        return image
+    detail = (image - ndimage.convolve(image, _NEIGHBOURS))[inner]
+    noise = SAFETY * (1.4826 * np.median(np.abs(detail - np.median(detail)))) ** 2 / (1 + 1 / 6)
+    return (mean + np.maximum(variance - noise, 0) / np.maximum(variance, noise + 1e-9) * (image - mean)) * mask
 
 
 def _fit(image, probabilities, mask, width):

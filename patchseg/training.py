@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -122,11 +123,21 @@ def precision(wanted):
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
+@contextmanager
+def computing_in(wanted):
+    """Let networks that are built meanwhile compute in a precision (see `precision`); their weights are float32 in any."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy(precision(wanted))
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
 def compiled(architecture, settings):
     """Build and compile a network: `architecture` holds the arguments of `unet.build`, `settings` is a `params.Train`."""
-    keras.mixed_precision.set_global_policy(precision(settings.precision))
-    network = unet.build(**architecture)
-    keras.mixed_precision.set_global_policy("float32")
+    with computing_in(settings.precision):
+        network = unet.build(**architecture)
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, settings.epochs * settings.steps_per_epoch)

@@ -10,6 +10,7 @@ from patchseg.figures import COLOURS
 from patchseg.patching import AXES
 
 HEIGHT = 420
+DRAWN = 0.5  # opacity of what is painted
 
 
 def view(image, result, opacity=0.4):
@@ -109,6 +110,8 @@ class Painter:
         self.canvas = NiiVue(height=HEIGHT, is_corner_orientation_text=True)
         self.canvas.load_volumes([{"path": str(image)}])
         self.canvas.set_slice_type(getattr(SliceType, plane.upper()))
+        self.canvas.draw_opacity = DRAWN
+        self.canvas.set_crosshair_width(0)  # it would hide what is painted
         if number is not None:
             axis = AXES.index(plane)
             self.canvas.scene.crosshair_pos = [(number + 0.5) / volume.ras(volume.read(image))[0].shape[axis] if side == axis else 0.5 for side in range(3)]
@@ -123,9 +126,11 @@ class Painter:
         self.box = VBox([HBox([self.pen, undo, save]), self.canvas, self.said])
 
     def _begin(self, start):
+        from ipyniivue import ColorMap
+
         if start is not None:
             self.canvas.load_drawing(str(start))
-        self.canvas.set_draw_colormap(label_colours())
+        self.canvas.set_draw_colormap(ColorMap(**label_colours()))
 
     def _take(self, pen):
         self.canvas.set_drawing_enabled(pen >= 0)

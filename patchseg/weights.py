@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from patchseg import TISSUES, unet
+from patchseg import TISSUES, training, unet
 from patchseg import card as cards
 from patchseg.errors import InputError
 
@@ -67,7 +67,8 @@ def load(path=None):
     Parameters
     ----------
     path : str or Path, optional
-        A ``.weights.h5`` file with its ``.json`` card; those of the package unless given.
+        A ``.weights.h5`` file with its ``.json`` card; those of the package unless given. The network computes in bfloat16 where the
+        processor does: a quarter faster, and 0.2 % of a brain's voxels become another tissue.
 
     Returns
     -------
@@ -91,7 +92,8 @@ def _load(path, _sha256):
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError(f"{cards.path_of(path)}: {key} = {first['input']!r}: {first['msg']}; copy the card again, or train again") from error
-    model = unet.load(path)
+    with training.computing_in("auto"):
+        model = unet.load(path)
     channels = model.input_shape[-1], model.output_shape[-1]
     if channels not in ((1, len(TISSUES)), (1, len(TISSUES) + 1)):
         raise InputError(f"{path}: a network from {channels[0]} channels to {channels[1]}; use one from 1 channel to {len(TISSUES)} tissues")

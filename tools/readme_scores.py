@@ -33,13 +33,12 @@ def zoo_brains(table):
     """The mean Dice of GM and WM on each brain of the zoo, a column for each method, and patchseg's seconds."""
     wide = table.pivot(index="brain", columns="method", values="dice_GM_WM").loc[table.brain.unique()]
     ours = table[table.method == "patchseg"].set_index("brain")
-    lines = ["| brain | patchseg | DIPY HMRF | ANTs N4+Atropos | patchseg, CSF | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
+    lines = ["| brain | network | patchseg | DIPY HMRF | ANTs N4+Atropos | patchseg, CSF | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|---|"]
     seconds = table.pivot(index="brain", columns="method", values="seconds")
     for brain, row in wide.iterrows():
         dice = " | ".join(f"{row[method]:.3f}" for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos"))
         times = " / ".join(f"{seconds.loc[brain, method]:.0f}" for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos"))
-        name = f"{brain} (seen in training)" if ours.seen_in_training[brain] else brain
-        lines.append(f"| {name} | {dice} | {ours.dice_CSF[brain]:.3f} | {times} |")
+        lines.append(f"| {brain} | {ours.network[brain]} | {dice} | {ours.dice_CSF[brain]:.3f} | {times} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,112 @@
+"""How much disturbed images cost: Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
+
+    python benchmarks/robustness.py            # about ten minutes on two cores; what is there is kept
+
+The network was trained on people only (artefacts/across/networks/people); it has seen none of the three brains. Needs PATCHSEG_ZOO.
+Writes artefacts/across/robustness.csv and .png.
+"""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from patchseg import across, brain, figures, files, metrics, segmentation
+from patchseg.progress import progress
+
+OUT = Path(__file__).parents[1] / "artefacts" / "across"
+BRAINS = ("human-nii2mesh", "chimp", "macaque-21mo")
+
+
+def noise(image, labels, affine, strength):
+    """Add Gaussian noise, as a share of the brain's 99th percentile."""
+    top = np.percentile(image[image > 0], 99)
+    noisy = image + np.random.default_rng(0).normal(0, strength * top, image.shape).astype(np.float32)
+    return np.where(image > 0, np.maximum(noisy, 1e-3 * top), 0), labels, affine
+
+
+def bias(image, labels, affine, strength):
+    """Multiply by a smooth field that goes up and down by this share."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")
+    field = np.sin(1.5 * x + 1) * np.cos(1.2 * y) * np.sin(1.3 * z + 0.7)
+    field -= field[image > 0].mean()
+    return image * (1 + strength * field / np.abs(field[image > 0]).max()).astype(np.float32), labels, affine
+
+
+def blur(image, labels, affine, strength):
+    """Smooth by a Gaussian of so many voxels, inside the brain."""
+    inside = (image > 0).astype(np.float32)
+    return ndimage.gaussian_filter(image, strength) / np.maximum(ndimage.gaussian_filter(inside, strength), 1e-3) * inside, labels, affine
+
+
+def _coarser(image, labels, affine, steps):
+    steps = [int(step) for step in steps]
+    cut = tuple(slice(0, n - n % step) for n, step in zip(image.shape, steps, strict=True))
+    image, labels = image[cut], labels[cut]
+    split = [size for n, step in zip(image.shape, steps, strict=True) for size in (n // step, step)]
+    image = image.reshape(split).mean(axis=(1, 3, 5))
+    middle = tuple(slice(step // 2, None, step) for step in steps)
+    return image.astype(np.float32), labels[middle], affine @ np.diag([*steps, 1])
+
+
+def voxel_size(image, labels, affine, strength):
+    """Average cubes of so many voxels along each edge; the labels of their middles are the truth."""
+    return _coarser(image, labels, affine, [strength] * 3)
+
+
+def thickness(image, labels, affine, strength):
+    """Average so many axial slices; the labels of the middle ones are the truth."""
+    return _coarser(image, labels, affine, [1, 1, strength])
+
+
+def rotation(image, labels, affine, strength):
+    """Turn by so many degrees about two axes."""
+    for axes in ((0, 2), (1, 2)):
+        image = ndimage.rotate(image, strength, axes, reshape=False, order=1)
+        labels = ndimage.rotate(labels, strength, axes, reshape=False, order=0)
+    return np.where(image > 0.02 * image.max(), image, 0), labels, affine
+
+
+def same(image, labels, affine, _):
+    """Leave the image; the magnification changes instead."""
+    return image, labels, affine
+
+
+KINDS = {
+    "noise": (noise, (0, 0.05, 0.1, 0.15), "standard deviation (share of the 99th percentile)"),
+    "bias": (bias, (0, 0.2, 0.4, 0.6), "up and down by this share"),
+    "blur": (blur, (0, 0.5, 1, 1.5), "standard deviation (voxels)"),
+    "voxel size": (voxel_size, (1, 2, 3), "times as large"),
+    "slice thickness": (thickness, (1, 2, 4, 6), "times as thick"),
+    "rotation": (rotation, (0, 10, 20, 30), "degrees about two axes"),
+    "fold size": (same, (0.5, 0.7, 1, 1.4, 2), "magnification"),
+}
+
+
+def main():
+    """Do what is missing, then draw."""
+    path = OUT / "robustness.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    have = {(row["disturbance"], row["strength"], row["brain"]) for row in rows}
+    todo = [(kind, strength, name) for name in BRAINS for kind in KINDS for strength in KINDS[kind][1] if (kind, strength, name) not in have]
+    for kind, strength, name in progress(todo, "images"):
+        disturb, _, unit = KINDS[kind]
+        _, image, labels, affine = across.load(name)
+        image = np.where(brain.foreground(image, name), image, 0).astype(np.float32)
+        image, labels, affine = disturb(image, labels, affine, strength)
+        mask = brain.foreground(image, name)
+        scales = (strength if kind == "fold size" else 1.0,)
+        given = nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine)
+        found = np.asarray(segmentation.segment(*given, OUT / "networks" / "people.weights.h5", scales=scales).dseg.dataobj)
+        truth = np.where(mask, labels, 0)
+        dice = np.mean([metrics.dice(truth == n, (found == n) & (truth > 0)) for n in (2, 3)])
+        rows.append({"disturbance": kind, "strength": strength, "unit": unit, "brain": name, "dice": round(float(dice), 4)})
+        files.write_table(pd.DataFrame(rows), path)
+        print(rows[-1], flush=True)
+    figures.save(figures.robustness(pd.DataFrame(rows)), OUT / "robustness.png")
+
+
+if __name__ == "__main__":
+    main()
