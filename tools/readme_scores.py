@@ -6,6 +6,7 @@ from patchseg.files import project_root, replacing
 
 START, END = "<!-- scores: made by make repro -->\n", "<!-- end of scores -->\n"
 ZOO_START, ZOO_END = "<!-- zoo: made by benchmarks/segmentation.py -->\n", "<!-- end of zoo -->\n"
+CURVE_START, CURVE_END = "<!-- curve: made by benchmarks/adaptation.py -->\n", "<!-- end of curve -->\n"
 ORDER = ["WM", "GM", "CSF"]
 
 
@@ -60,5 +61,8 @@ parts = [
 ]
 readme = filled((root / "README.md").read_text(), START, END, parts)
 readme = filled(readme, ZOO_START, ZOO_END, [zoo_brains(pd.read_csv(root / "artefacts" / "zoo" / "segmentation.csv"))])
+curve = root / "artefacts" / "adaptation" / "curve.md"
+if curve.exists():
+    readme = filled(readme, CURVE_START, CURVE_END, [curve.read_text()])
 with replacing(root / "README.md") as temporary:
     temporary.write_text(readme)
