@@ -42,6 +42,8 @@ MARGIN = 0.01
 """The image's intensities are not asked any more (see `refine`) where the network alone is so much nearer to the labels (Dice)."""
 ALIKE = 1.2
 """That holds for brains up to so many times smaller or larger (edge length) than those that were labelled."""
+POOR = 0.4
+"""Dice between labels and the first guess below which the user is asked whether they belong together."""
 ENOUGH = 0.02
 """Share of the brain's GM and WM that one more round must move to be worth the painting (see `still_pays`)."""
 
@@ -96,6 +98,11 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
     sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
     first = [look(parent.model, parent, one)[parent.sharpens(size)] for one, size in zip(given, sizes, strict=True)]
+    agreement = _dice(given, first)
+    if np.mean(list(agreement.values())) < POOR:
+        shown = "  ".join(f"{tissue} {value:.2f}" for tissue, value in agreement.items())
+        names = ", ".join(one.name for one in given)
+        warnings.warn(f"{names}: the labels hardly agree with what the network finds (Dice {shown}); check that they belong to this image", stacklevel=2)
     network, history, stopped = train(list(kept), parent, seed, steps, on_round)
     both = [look(network, parent, one) for one in given]
     plain = stays_plain(held if hold_out else kept, both)
@@ -104,7 +111,7 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
         "adapted_to": [_described(one, rest) for one, rest in zip(kept, held, strict=True)],
-        "dice_before": _dice(given, first),
+        "dice_before": agreement,
         "dice_after": _dice(kept, last),
         "changed": _changed(first, last),
         "steps": len(history) * ROUND,
@@ -237,7 +244,8 @@ def _batches(given, parent, new, in_plane, old_count, softmax, seed):
     from patchseg import training
 
     brains = [
-        draw.brain_of(one.name, "new", np.where(one.mask, one.data, 0).astype(np.float32), one.labels, one.voxel_mm, parent.top, _planes(one, in_plane)) for one in given
+        draw.brain_of(one.name, "new", np.where(one.mask, one.data, brain.background(one.data)), one.labels, one.voxel_mm, parent.top, _planes(one, in_plane))
+        for one in given
     ]
     images, labels = draw.in_memory(brains, new.patches, new, seed)
     truth = training.one_hot(labels, softmax)

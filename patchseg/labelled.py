@@ -87,7 +87,11 @@ def read(image, labels, mask=None, values=(1, 2, 3)):
     source = volume.read(image)
     data, affine = volume.ras(source)
     codes, other = volume.ras(volume.read(labels))
-    volume.check_same_grid(name, data, affine, labels_name, codes, other)
+    try:
+        volume.check_same_grid(name, data, affine, labels_name, codes, other)
+    except InputError as error:
+        apart = np.abs(np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*data.shape, 1] @ (affine - other).T).max()
+        raise InputError(f"{error} (corners up to {apart:.3g} mm apart)") from error
     inside = brain.foreground(data, name) if mask is None else segmentation.read_mask(mask, name, data, affine)
     truth = _tissues(codes, values, labels_name)
     away = float((truth[~inside] > 0).sum() / (truth > 0).sum())

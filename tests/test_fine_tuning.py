@@ -153,6 +153,13 @@ def test_a_missing_tissue_is_a_warning(parent, tmp_path):
     assert any("no voxel is labelled CSF" in str(one.message) for one in told)
 
 
+def test_labels_that_hardly_agree_with_the_image_are_a_warning(parent, tmp_path):
+    image, labels = block("anterior")
+    painted = np.asarray(one_slice(labels, 25).dataobj)
+    with pytest.warns(UserWarning, match=r"the labels hardly agree with what the network finds \(Dice CSF 0"):
+        patchseg.adapt(image, nib.Nifti1Image(np.choose(painted, [0, 3, 1, 2]).astype(np.uint8), labels.affine), parent, tmp_path / "new.weights.h5", steps=20)
+
+
 def test_most_patches_lie_in_the_painted_plane():
     _, labels = ball_brain()
     painted = np.zeros_like(labels)
