@@ -243,10 +243,10 @@ def _batches(given, parent, new, in_plane, old_count, softmax, seed):
     """Yield batches for ever: patches around the labels, and of the template with the network's own answers."""
     from patchseg import training
 
-    brains = [
-        draw.brain_of(one.name, "new", np.where(one.mask, one.data, brain.background(one.data)), one.labels, one.voxel_mm, parent.top, _planes(one, in_plane))
-        for one in given
-    ]
+    brains = []
+    for one in given:
+        image = np.where(one.mask, one.data, brain.background(one.data))
+        brains.append(draw.brain_of(one.name, "new", image, one.labels, one.voxel_mm, parent.top, _planes(one, in_plane)))
     images, labels = draw.in_memory(brains, new.patches, new, seed)
     truth = training.one_hot(labels, softmax)
     if not softmax:
