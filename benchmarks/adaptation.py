@@ -174,24 +174,24 @@ def report(table, scores):
             rows.append(row | {"from scratch": scratch.mean(), "hmrf": classical[name, "hmrf"], "atropos": classical[name, "atropos"], "gain": chosen.mean() - zero})
     curve = pd.DataFrame(rows)
     files.write_table(curve, OUT / "curve.csv")
-    shown = [
-        {"brain": row["brain"], "slices": row["slices"], "how": "suggested", "dice": row["suggested"], "low": row["suggested"], "high": row["suggested"]} for row in rows
-    ]
-    shown += [{"brain": row["brain"], "slices": row["slices"], "how": "random", "dice": row["random"], "low": row["low"], "high": row["high"]} for row in rows]
-    shown += [{"brain": row["brain"], "slices": row["slices"], "how": "from scratch", **dict.fromkeys(("dice", "low", "high"), row["from scratch"])} for row in rows]
-    lines = [
-        {"brain": row["brain"], "method": label, "dice": row[key]} for row in rows if row["slices"] == 0 for key, label in (("hmrf", "HMRF"), ("atropos", "Atropos"))
-    ]
-    figures.save(figures.adaptation(shown.dropna(), lines), OUT / "curve.png")
+    parts = []
+    for how in ("suggested", "random", "from scratch"):
+        low, high = ("low", "high") if how == "random" else (how, how)
+        parts.append(curve[["brain", "slices"]].assign(how=how, dice=curve[how], low=curve[low], high=curve[high]))
+    shown = pd.concat(parts).dropna().sort_values("brain", key=lambda names: names.map(list(PARENTS).index), kind="stable")
+    zero = curve[curve.slices == 0]
+    lines = pd.concat([zero[["brain"]].assign(method=label, dice=zero[key]) for key, label in (("hmrf", "HMRF"), ("atropos", "Atropos"))])
+    figures.save(figures.adaptation(shown, lines), OUT / "curve.png")
     head = ["brain", "labelled slices", "suggested", "random, mean (least to most, n)", "from scratch", "HMRF", "Atropos"]
     text = [head, ["---"] * len(head)]
-    for row in rows:
+    for row in (row for row in rows if not all(pd.isna(row[how]) for how in ("suggested", "random", "from scratch"))):
         spread = f"{row['random']:.3f} ({row['low']:.3f} to {row['high']:.3f}, {row['n']})" if row["n"] else ""
         values = [row["brain"], str(row["slices"]), _number(row["suggested"]), spread, _number(row["from scratch"]), _number(row["hmrf"]), _number(row["atropos"])]
         text.append(values)
     for count, mine in curve.groupby("slices"):
         done = mine.dropna(subset=["suggested"])
-        text.append(["mean", str(count), _number(done.suggested.mean()) if len(done) == len(PARENTS) else "", _number(mine.random.mean()), "", "", ""])
+        if len(done) == len(PARENTS):
+            text.append(["mean", str(count), _number(done.suggested.mean()), _number(mine.random.mean()), "", "", ""])
     parts = ["\n".join("| " + " | ".join(line) + " |" for line in text)]
     parts += [_checks(table)]
     files.write_text(OUT / "curve.md", "Dice, mean of GM and WM, on all slices that were not labelled.\n\n" + "\n\n".join(parts) + "\n")
@@ -218,7 +218,7 @@ def _checks(table):
             if len(after):
                 lines.append(f"- adapted to {name}, on {other}: {before:.3f} before, {after.min():.3f} to {after.max():.3f} after ({len(after)} adaptations)")
     seconds = table[table.slices > 0].groupby("slices").seconds
-    lines += [f"- seconds of training, {count} slices: median {own.median():.0f}, most {own.max():.0f}" for count, own in seconds]
+    lines += [f"- seconds of training, {count} slices: median {own.median():.0f}, least {own.min():.0f}; other work ran beside" for count, own in seconds]
     return "\n".join(lines)
 
 
