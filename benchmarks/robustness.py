@@ -42,6 +42,7 @@ def blur(image, labels, affine, strength):
 
 
 def _coarser(image, labels, affine, steps):
+    """Average blocks of voxels, an odd number along each edge: they have a middle one, whose label is the truth."""
     steps = [int(step) for step in steps]
     cut = tuple(slice(0, n - n % step) for n, step in zip(image.shape, steps, strict=True))
     image, labels = image[cut], labels[cut]
@@ -75,11 +76,11 @@ def same(image, labels, affine, _):
 
 
 KINDS = {
-    "noise": (noise, (0, 0.05, 0.1, 0.15), "standard deviation (share of the 99th percentile)"),
+    "noise": (noise, (0, 0.05, 0.1, 0.15), "standard deviation"),
     "bias": (bias, (0, 0.2, 0.4, 0.6), "up and down by this share"),
     "blur": (blur, (0, 0.5, 1, 1.5), "standard deviation (voxels)"),
-    "voxel size": (voxel_size, (1, 2, 3), "times as large"),
-    "slice thickness": (thickness, (1, 2, 4, 6), "times as thick"),
+    "voxel size": (voxel_size, (1, 3, 5), "times as large"),
+    "slice thickness": (thickness, (1, 3, 5, 7), "times as thick"),
     "rotation": (rotation, (0, 10, 20, 30), "degrees about two axes"),
     "fold size": (same, (0.5, 0.7, 1, 1.4, 2), "magnification"),
 }
