@@ -42,6 +42,8 @@ MARGIN = 0.01
 """The image's intensities are not asked any more (see `refine`) where the network alone is so much nearer to the labels (Dice)."""
 ALIKE = 1.2
 """That holds for brains up to so many times smaller or larger (edge length) than those that were labelled."""
+INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
+"""What the new card takes over from the parent's: how to use the network and what it was trained on, not the parent's scores."""
 POOR = 0.4
 """Dice between labels and the first guess below which the user is asked whether they belong together."""
 ENOUGH = 0.02
@@ -121,7 +123,7 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     }
     if hold_out:
         found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
-    known = {key: value for key, value in parent.card.items() if key not in ("architecture", "sha256", *found)}
+    known = {key: parent.card[key] for key in INHERITED if key in parent.card}
     known |= {"sizes_mm": [round(min(parent.sizes_mm[0], *sizes), 1), round(max(parent.sizes_mm[1], *sizes), 1)], "command": "patchseg adapt"}
     if plain:
         known["plain_mm"] = [round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)]
