@@ -44,16 +44,25 @@ def evaluate_network(network, subject, grid):
 
 
 def evaluate_hmrf(subject, grid, seed):
-    """Score DIPY's HMRF in the same places as `evaluate_network`; patches and slices are cut from its volume.
+    """Score DIPY's HMRF; see `evaluate_labels`. None where the algorithm breaks down on the volume."""
+    predicted = baseline.hmrf(subject.load(grid.top)[0], seed=seed)
+    return None if predicted is None else evaluate_labels(predicted, subject, grid)
+
+
+def evaluate_labels(predicted, subject, grid):
+    """Score labels of a whole volume in the same places as `evaluate_network`; patches and slices are cut from the volume.
+
+    Parameters
+    ----------
+    predicted : (x, y, z) ndarray of uint8
+    subject : patchseg.dataset.Subject
+    grid : patchseg.params.Preprocess
 
     Returns
     -------
-    rows : pandas.DataFrame, or None where the algorithm breaks down on the volume
+    rows : pandas.DataFrame
     """
     image, labels, affine = subject.load(grid.top)
-    predicted = baseline.hmrf(image, seed=seed)
-    if predicted is None:
-        return None
     tasks = []
     for axis in grid.axes:
         for (index, _, truth), (_, _, patches) in zip(cut_slices(image, labels, grid, axis), cut_slices(image, predicted, grid, axis), strict=True):

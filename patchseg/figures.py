@@ -221,6 +221,35 @@ def robustness(curve):
     return figure
 
 
+def ablation(table):
+    """Plot what each choice of a recipe is worth, a panel a measure: a dot for each seed, a bar for their mean.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns variant (a row each, the first is the recipe itself, whose mean is drawn through all rows), measure (a panel each),
+        dice (a dot each).
+
+    Returns
+    -------
+    figure : Picture
+    """
+    variants, measures = (list(dict.fromkeys(table[column])) for column in ("variant", "measure"))
+    figure = Picture(figsize=(3.2 + 2.6 * len(measures), 1.1 + 0.27 * len(variants)), layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        own = table[table.measure == measure]
+        axes.axvline(own[own.variant == variants[0]].dice.mean(), color="grey", linewidth=0.8)
+        for number, variant in enumerate(variants):
+            dice = own[own.variant == variant].dice
+            axes.plot(dice, [number] * len(dice), linestyle="none", marker="o", markersize=5, markerfacecolor="none", color=_LINES[0])
+            axes.plot(dice.mean(), number, marker="|", markersize=13, markeredgewidth=2, color=_LINES[1])
+        axes.set(title=measure, xlabel="Dice, mean of GM and WM", ylim=(len(variants) - 0.4, -0.6))
+        axes.grid(axis="y", color="lightgrey", linewidth=0.5)
+        axes.set_yticks(range(len(variants)), variants)
+    return figure
+
+
 def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
     """Show slices of a brain along one axis and below them what was found there.
 

@@ -36,6 +36,14 @@ def test_robustness_has_a_panel_a_disturbance():
     assert [axes.get_title() for axes in figure.axes] == ["noise", "bias", "blur", ""] and all(len(axes.lines) == 2 for axes in figure.axes[:3])
 
 
+def test_ablation_has_a_panel_a_measure_and_a_dot_a_seed():
+    rows = [(variant, measure, 0.8 + 0.01 * seed) for variant in ("as it is", "without") for measure in ("T1w", "T2w") for seed in range(3)]
+    figure = figures.ablation(pd.DataFrame(rows, columns=["variant", "measure", "dice"]))
+    assert [axes.get_title() for axes in figure.axes] == ["T1w", "T2w"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["as it is", "without"]
+    assert [len(line.get_xdata()) for line in figure.axes[1].lines[1:]] == [3, 1, 3, 1]
+
+
 def test_live_curve_draws_in_the_place_of_the_last_drawing(monkeypatch):
     import IPython.display
 

@@ -32,6 +32,28 @@ def test_dice_cross_entropy_is_0_for_a_perfect_answer():
     assert float(training.dice_cross_entropy(truth, np.full_like(truth, 0.25))) > 1
 
 
+def test_pixels_without_label_count_in_no_loss(rng=np.random.default_rng(0)):
+    labels = np.array([[[0, 1, 255], [2, 3, 255]]], np.uint8)
+    for name, (activation, loss) in training.LOSSES.items():
+        truth = training.one_hot(labels, activation == "softmax")
+        predicted = rng.uniform(0.1, 0.9, truth.shape).astype(np.float32)
+        other = np.where((labels == 255)[..., None], 0.5, predicted).astype(np.float32)
+        assert float(loss(truth, predicted)) == pytest.approx(float(loss(truth, other))), name
+
+
+def test_a_scribble_counts_as_much_as_a_slice():
+    """One labelled pixel among four, beside a patch that is labelled throughout: the mean of the two patches, not of the pixels."""
+    labels = np.array([[[1, 255], [255, 255]], [[1, 1], [1, 1]]], np.uint8)
+    truth = training.one_hot(labels, background=True)
+    predicted = np.zeros_like(truth)
+    predicted[0, ..., 1], predicted[1, ..., 1] = 0.5, 0.25
+    predicted[..., 0] = 1 - predicted[..., 1]
+    assert float(training.cross_entropy(truth, predicted)) == pytest.approx((np.log(2) + np.log(4)) / 2, rel=1e-4)
+    truth, predicted = training.one_hot(labels, background=False), predicted[..., 1:]
+    binary = (np.log(2) + np.log(4)) / 6  # the two other tissues are right
+    assert float(training.binary_cross_entropy(truth, predicted)) == pytest.approx(binary, rel=1e-3)
+
+
 def test_batches_depend_on_seed_and_epoch_only(sets, train_settings):
     first, again, other = ([x for x, _ in training.batches(*sets[0], train_settings, epoch)] for epoch in (1, 1, 2))
     assert len(first) == 6 and first[0].shape == (4, 32, 32, 1)
