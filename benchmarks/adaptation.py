@@ -10,6 +10,7 @@ labelled is left out of the scores. Needs PATCHSEG_ZOO.
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,16 @@ LEAST = 0.3  # share of the largest slice that a slice needs to be drawn at rand
 DISTURBED = ("rotation_deg", "anisotropy", "elastic", "curves", "gamma", "bias", "blurred", "coarse", "noise")
 ABLATION = {
     "as it is": {},
+    "120 batches for one slice: none, calibration only": {"steps": 0},
     "120 batches for one slice: 60": {"steps": 60},
     "120 batches for one slice: 240": {"steps": 240},
     "half a batch is replayed: none": {"replay": 0.0},
     "half a batch is replayed: a quarter": {"replay": 0.25},
     "learning rate 0.001: 0.0003": {"learning_rate": 3e-4},
     "learning rate 0.001: 0.003": {"learning_rate": 3e-3},
+    "calibration: none": {"calibrates": False},
+    "weights half way from the parent's: all the way": {"kept": 1.0},
+    "weights half way from the parent's: a quarter": {"kept": 0.25},
     "batch normalisation is fixed: it learns": {"fixed": ()},
     "all convolutions learn: only the way up": {"fixed": ("BatchNormalization", "encoder")},
     "all convolutions learn: only the way down": {"fixed": ("BatchNormalization", "decoder")},
@@ -104,23 +109,20 @@ def job(name, count, choice, how="whole", variant="", varied=None, old=False):
     slices = slices_of(name, parent, count, choice) if count else []
     row = {"brain": name, "slices": count, "choice": choice, "how": how, "variant": variant, "numbers": " ".join(map(str, slices))}
     given = painted(one, slices, how, choice + 1)
-    started, model = time.monotonic(), parent.model
+    started, network, settings = time.monotonic(), parent, dict(varied or {})
+    if how == "scratch":
+        model = unet.build(**parent.card["architecture"])
+        network = replace(parent, model=model)
+        settings = {"replay": 0.0, "fixed": (), "steps": 400, "kept": 1.0}
     if count:
-        settings = dict(varied or {})
-        if how == "scratch":
-            model = unet.build(**parent.card["architecture"])
-            parent = weights.Network(model, parent.path, parent.card, parent.top, parent.brain_pixels)
-            settings = {"replay": 0.0, "fixed": (), "steps": 400}
-        model, *_ = fine_tuning.train([given], parent, seed=0, **settings)
+        calibrates = settings.pop("calibrates", True)
+        model = network.model if settings.get("steps") == 0 else fine_tuning.train([given], network, seed=0, **settings)[0]
+        network = fine_tuning.calibrated(model, parent, [given]) if calibrates else replace(parent, model=model)
     row["seconds"] = round(time.monotonic() - started, 1)
-    looks = fine_tuning.look(model, parent, one)
-    row["plain"] = bool(count) and fine_tuning.stays_plain([given], [looks])
-    for kind, found in zip(("network", "sharpened"), looks, strict=True):
-        row[f"{kind}_gm"], row[f"{kind}_wm"] = (round(float(value), 4) for value in dice(one, found, slices))
+    row["gm"], row["wm"] = (round(float(value), 4) for value in dice(one, fine_tuning.answer(network, one), slices))
     for other in KNOWN[PARENTS[name]] if old or not count else ():
         known, _ = load(other)
-        for kind, found in zip(("network", "sharpened"), fine_tuning.look(model, parent, known), strict=True):
-            row[f"{kind}_{other}"] = round(float(np.mean(dice(known, found))), 4)
+        row[f"known_{other}"] = round(float(np.mean(dice(known, fine_tuning.answer(network, known)))), 4)
     return row
 
 
@@ -142,12 +144,6 @@ def jobs(ablation):
     return first + rest + [{"name": name, "count": count, "choice": -1, "how": "scratch"} for count in (1, 5) for name in PARENTS]
 
 
-def final(table):
-    """Return Dice as `patchseg segment` gives it with the adapted weights: sharpened by intensities or not, as `adapt` decides."""
-    both = {kind: table[[f"{kind}_gm", f"{kind}_wm"]].mean(axis=1) for kind in ("network", "sharpened")}
-    return both["network"].where(table.plain, both["sharpened"])
-
-
 def report(table, scores):
     """Write the curve's table and figure, and the checks: scribbles, wrong labels, forgetting, seconds.
 
@@ -160,7 +156,7 @@ def report(table, scores):
     """
     from patchseg import figures
 
-    table = table.assign(dice=final(table))
+    table = table.assign(dice=table[["gm", "wm"]].mean(axis=1))
     classical = scores[scores.network.isin(["hmrf", "atropos"]) & (scores.tissue != "CSF")].groupby(["brain", "network"], sort=False).dice.mean()
     whole = table[table.how == "whole"]
     rows = []
@@ -212,9 +208,9 @@ def _checks(table):
             if value is not None and one is not None:
                 lines.append(f"- {name}, {title}: {value:.3f}; the whole slice {one:.3f}, none {zero:.3f}; share of the gain {(value - zero) / (one - zero):.2f}")
         for other in KNOWN[PARENTS[name]]:
-            own = table[(table.brain == name) & table[f"sharpened_{other}"].notna()]
-            before = float(own[own.slices == 0][f"sharpened_{other}"].iloc[0])
-            after = own[(own.slices > 0) & (own.how == "whole")][f"sharpened_{other}"]
+            own = table[(table.brain == name) & table[f"known_{other}"].notna()]
+            before = float(own[own.slices == 0][f"known_{other}"].iloc[0])
+            after = own[(own.slices > 0) & (own.how == "whole")][f"known_{other}"]
             if len(after):
                 lines.append(f"- adapted to {name}, on {other}: {before:.3f} before, {after.min():.3f} to {after.max():.3f} after ({len(after)} adaptations)")
     seconds = table[table.slices > 0].groupby("slices").seconds

@@ -60,7 +60,14 @@ def adapt(
     labels: Annotated[str, typer.Option(help="Values of the tissues in the label file; all others but 0 are refused.")] = "csf=1,gm=2,wm=3",
     hold_out: Annotated[int, typer.Option(min=0, help="Keep so many labelled slices of each image back, to score what was learned on the others.")] = 0,
     seed: Annotated[int, typer.Option(help="The same input and seed give the same weights.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Batches of training. Default: 120 for one slice, up to 400 for many.", show_default=False)] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Batches of training. Default: 120 for one slice, up to 400 for many. 0 leaves the network as it is and learns only, in seconds, where its borders lie.",
+            show_default=False,
+        ),
+    ] = None,
 ):
     """Teach the network a new animal from a few labelled slices: a minute on a laptop. Ctrl-C keeps the best so far.
 

@@ -1,16 +1,18 @@
 """Teach a network a new animal from a few labelled voxels: one slice and a minute are enough to begin with.
 
 Training goes on with patches around the labels, mixed with patches of the MNI template whose labels are the network's own answers, so
-that it learns the new without losing the old (learning without forgetting, Li and Hoiem 2018).
+that it learns the new without losing the old (learning without forgetting, Li and Hoiem 2018). Then the labels tell how the network's
+answers and the image's intensities go together in this animal (see `calibration`).
 """
 
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from patchseg import TISSUES, brain, card, draw, labelled, params, sample, volume
+from patchseg import TISSUES, brain, calibration, card, draw, labelled, params, sample, volume
 from patchseg.errors import InputError
 from patchseg.progress import progress_bar, quiet
 
@@ -38,10 +40,10 @@ OLD = NEW.model_copy(update={
     "bias": 0.4, "blurred": 0.3, "coarse": 0.2, "noise": 0.08, "background": 0.05,
 })  # fmt: skip
 """Patches of the template, at any size and contrast."""
-MARGIN = 0.01
-"""The image's intensities are not asked any more (see `refine`) where the network alone is so much nearer to the labels (Dice)."""
+KEPT = 0.5
+"""Share of what was learned that is kept: the weights are averaged with the parent's, which forget less and overfit less (Wortsman 2022)."""
 ALIKE = 1.2
-"""That holds for brains up to so many times smaller or larger (edge length) than those that were labelled."""
+"""What the labels say (see `calibration`) holds for brains up to so many times smaller or larger (edge length) than those that were labelled."""
 INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
 """What the new card takes over from the parent's: how to use the network and what it was trained on, not the parent's scores."""
 POOR = 0.4
@@ -71,7 +73,8 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     seed : int
         The same input and seed give the same bytes.
     steps : int, optional
-        Batches; grows with the number of slices unless given.
+        Batches; grows with the number of slices unless given. 0 leaves the network as it is and only learns where its borders lie, in
+        seconds.
     on_round : callable, optional
         Called after each round with the list of mean losses so far.
 
@@ -99,16 +102,15 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     given = _read_all(images, labels, masks, values)
     kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
     sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
-    first = [look(parent.model, parent, one)[parent.sharpens(size)] for one, size in zip(given, sizes, strict=True)]
+    first = [answer(parent, one) for one in given]
     agreement = _dice(given, first)
     if np.mean(list(agreement.values())) < POOR:
         shown = "  ".join(f"{tissue} {value:.2f}" for tissue, value in agreement.items())
         names = ", ".join(one.name for one in given)
         warnings.warn(f"{names}: the labels hardly agree with what the network finds (Dice {shown}); check that they belong to this image", stacklevel=2)
-    network, history, stopped = train(list(kept), parent, seed, steps, on_round)
-    both = [look(network, parent, one) for one in given]
-    plain = stays_plain(held if hold_out else kept, both)
-    last = [one[not plain] for one in both]
+    model, history, stopped = (parent.model, [], False) if steps == 0 else train(list(kept), parent, seed, steps, on_round)
+    network = calibrated(model, parent, kept, seed)
+    last = [answer(network, one) for one in given]
     found = {
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
@@ -125,10 +127,10 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
         found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
     known = {key: parent.card[key] for key in INHERITED if key in parent.card}
     known |= {"sizes_mm": [round(min(parent.sizes_mm[0], *sizes), 1), round(max(parent.sizes_mm[1], *sizes), 1)], "command": "patchseg adapt"}
-    if plain:
-        known["plain_mm"] = [round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)]
+    if network.calibration:
+        known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
     out.parent.mkdir(parents=True, exist_ok=True)
-    unet.save(network, parent.card["architecture"], out, **known | found | {"seconds": round(time.monotonic() - started, 1)})
+    unet.save(model, parent.card["architecture"], out, **known | found | {"seconds": round(time.monotonic() - started, 1)})
     return out
 
 
@@ -160,7 +162,9 @@ def _split(one, hold_out):
     return one.only([number for number in numbers if number not in chosen]) if hold_out else one, one.only(chosen)
 
 
-def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, learning_rate=LEARNING_RATE, fixed=("BatchNormalization",), new=None, in_plane=IN_PLANE):
+def train(
+    given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, learning_rate=LEARNING_RATE, fixed=("BatchNormalization",), new=None, in_plane=IN_PLANE, kept=KEPT
+):
     """Fine-tune a network on labelled voxels. The keyword arguments are there for the ablation.
 
     Parameters
@@ -180,6 +184,7 @@ def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, le
     new : patchseg.params.Draw, optional
         `NEW` unless given.
     in_plane : float
+    kept : float
 
     Returns
     -------
@@ -228,6 +233,7 @@ def train(given, parent, seed=0, steps=None, on_round=None, *, replay=REPLAY, le
         stopped = True
     finally:
         bar.close()
+    network.set_weights([old + kept * (new - old) for old, new in zip(parent.model.get_weights(), network.get_weights(), strict=True)])
     return network, history, stopped
 
 
@@ -267,31 +273,63 @@ def _planes(one, in_plane):
     return tuple(np.where(painted, in_plane / painted.sum(), (1 - in_plane) / (~painted).sum()))
 
 
-def look(model, parent, one):
-    """Return what a network finds in a `labelled.Labelled`: its labels (x, y, z) uint8, and those sharpened by the image's intensities."""
-    from patchseg import refine, views
-
-    box = brain.bounding_box(one.mask)
-    ready = brain.normalise(one.data, one.mask, parent.top, one.name)[box]
-    plain = views.fuse(model, ready, one.mask[box], one.voxel_mm, brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels).probabilities
-    both = []
-    for probabilities in (plain, refine.refine(ready, plain, one.mask[box], one.voxel_mm)):
-        labels = np.zeros(one.mask.shape, np.uint8)
-        labels[box] = (probabilities.argmax(axis=-1) + 1) * one.mask[box]
-        both.append(labels)
-    return both
-
-
-def stays_plain(given, looks):
-    """Whether the network alone is nearer to the labels than after sharpening, by more than `MARGIN` of Dice.
+def calibrated(model, parent, given, seed=0):
+    """Return a network with what the labelled voxels say of its answers (see `calibration`).
 
     Parameters
     ----------
-    given : list of labelled.Labelled
-    looks : list of pairs, of `look`
+    model : keras.Model
+    parent : patchseg.weights.Network
+    given : sequence of labelled.Labelled
+    seed : int
+
+    Returns
+    -------
+    network : patchseg.weights.Network
     """
-    plain, sharp = (np.mean(list(_dice(given, [one[kind] for one in looks]).values())) for kind in (0, 1))
-    return bool(plain > sharp - MARGIN)
+    from patchseg import refine
+
+    found, labels = [], []
+    for one in given:
+        ready, plain, mask, box = _plain(model, parent, one)
+        sharp = refine.refine(ready, plain, mask, one.voxel_mm)
+        at = one.labels[box][mask] > 0
+        pixel_mm = brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels
+        found.append(calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at])
+        labels.append(one.labels[box][mask][at])
+    sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
+    learned = calibration.fit(np.concatenate(found), np.concatenate(labels), seed)
+    return replace(parent, model=model, calibration=learned, calibrated_mm=(round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)))
+
+
+def _plain(model, parent, one):
+    """Return the image in the brain's box, what a network finds there by itself, the mask and the box."""
+    from patchseg import views
+
+    box = brain.bounding_box(one.mask)
+    ready, mask = brain.normalise(one.data, one.mask, parent.top, one.name)[box], one.mask[box]
+    pixel_mm = brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels
+    return ready, views.fuse(model, ready, mask, one.voxel_mm, pixel_mm).probabilities, mask, box
+
+
+def answer(network, one):
+    """Return the labels (x, y, z) uint8 that `patchseg.segment` gives a `labelled.Labelled`."""
+    ready, plain, mask, box = _plain(network.model, network, one)
+    return _labels(calibration.with_image(network, ready, plain, mask, one.voxel_mm), mask, box, one.mask.shape)
+
+
+def look(model, parent, one):
+    """Return what a network finds in a `labelled.Labelled`: its labels (x, y, z) uint8, and those sharpened by the image's intensities."""
+    from patchseg import refine
+
+    ready, plain, mask, box = _plain(model, parent, one)
+    return [_labels(found, mask, box, one.mask.shape) for found in (plain, refine.refine(ready, plain, mask, one.voxel_mm))]
+
+
+def _labels(probabilities, mask, box, shape):
+    labels = np.zeros(shape, np.uint8)
+    labels[box] = (probabilities.argmax(axis=-1) + 1) * mask
+    return labels
 
 
 def _dice(given, found):

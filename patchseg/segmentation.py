@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from patchseg import TISSUES, __version__, brain, qc, refine, volume
+from patchseg import TISSUES, __version__, brain, calibration, qc, volume
 from patchseg.errors import InputError
 from patchseg.progress import quiet
 
@@ -61,7 +61,7 @@ class Result:
         return "; ".join(self.qc[self.qc.verdict != "good"].reason)
 
 
-def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, nan_as_background=False, head_check=True, n4=False, tile=None, sharpen=None):
+def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, nan_as_background=False, head_check=True, n4=False, tile=None, sharpen=True):
     """Segment a brain-extracted image into CSF, GM and WM, on its own grid.
 
     Parameters
@@ -84,9 +84,9 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
         Correct the bias field first (N4, Tustison 2010; needs the extra `ants`).
     tile : int, optional
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is short.
-    sharpen : bool, optional
-        Let the image's own intensities move the borders (see `refine`). Yes unless given, except for animals that the weights were
-        adapted to with labels that lie elsewhere.
+    sharpen : bool
+        Let the image's own intensities move the borders (see `refine`), and, for an animal that the weights were adapted to, what its
+        labels said (see `calibration`).
 
     Returns
     -------
@@ -126,9 +126,8 @@ def segment(image, mask=None, weights_path=None, *, scales=(1.0,), index=None, n
     size_mm = brain.size_mm(inside, voxel_mm)
     _check_size(name, ready[box].shape, voxel_mm, size_mm / network.brain_pixels / max(scales))
     fused = _fused(network, ready[box], inside[box], voxel_mm, [size_mm / network.brain_pixels / scale for scale in scales], tile)
-    sharpen = network.sharpens(size_mm) if sharpen is None else sharpen
     if sharpen:
-        fused = (refine.refine(ready[box], fused[0], inside[box], voxel_mm), *fused[1:])
+        fused = (calibration.with_image(network, ready[box], fused[0], inside[box], voxel_mm), *fused[1:])
     volumes = _volumes(fused, inside[box], voxel_mm)
     checks = qc.table(ready, inside, voxel_mm, profile, fused, network)
     labels = (fused[0].argmax(axis=-1) + 1).astype(np.uint8) * inside[box]
@@ -216,6 +215,7 @@ def _provenance(network, size_mm, scales, sharpen, started):
         "pixel_mm": [round(size_mm / network.brain_pixels / scale, 4) for scale in scales],
         "brain_size_mm": round(size_mm, 2),
         "sharpened": sharpen,
+        "calibrated": sharpen and network.calibrates(size_mm),
         "libraries": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started, 2),

@@ -3,16 +3,33 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from patchseg import TISSUES, training, unet
 from patchseg import card as cards
+from patchseg.calibration import FEATURES, TERMS
 from patchseg.errors import InputError
 
 LEVELS = 6
 """Levels at most: whole slices are padded to a multiple of 32."""
+
+
+class _Calibration(BaseModel):
+    """Numbers of `calibration.fit`, checked."""
+
+    tissues: Annotated[list[Literal["CSF", "GM", "WM"]], Field(min_length=2, max_length=3)]
+    center: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
+    scale: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
+    weights: list[Annotated[list[FiniteFloat], Field(min_length=TERMS, max_length=TERMS)]]
+    bias: list[FiniteFloat]
+
+    @model_validator(mode="after")
+    def _a_row_for_each_tissue(self):
+        if not len(self.tissues) == len(self.weights) == len(self.bias):
+            raise ValueError(f"{len(self.tissues)} tissues, {len(self.weights)} rows of weights, {len(self.bias)} of bias")
+        return self
 
 
 class _Known(BaseModel):
@@ -22,7 +39,8 @@ class _Known(BaseModel):
     brain_pixels: Annotated[float, Field(ge=16, le=1024)] = 120.0
     sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (0.0, float("inf"))
     contrasts: tuple[str, ...] = ("T1w",)
-    plain_mm: tuple[float, float] | None = None
+    calibration: _Calibration | None = None
+    calibrated_mm: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,10 @@ class Network:
         Cube roots (mm) of the volumes of the smallest and largest brain of the training.
     contrasts : tuple of str
         Of the training, for example T1w.
-    plain_mm : tuple of two float, or None
-        Sizes (mm) of brains whose borders it knows from labels: there the image's intensities are not asked (see `refine`).
+    calibration : dict or None
+        Of `calibration.fit`, for an animal that it was adapted to.
+    calibrated_mm : tuple of two float
+        Sizes (mm) of the brains for which the calibration holds.
     """
 
     model: object
@@ -54,11 +74,12 @@ class Network:
     brain_pixels: float = 120.0
     sizes_mm: tuple = (0.0, float("inf"))
     contrasts: tuple = ("T1w",)
-    plain_mm: tuple | None = None
+    calibration: dict | None = field(default=None, repr=False)
+    calibrated_mm: tuple = (0.0, 0.0)
 
-    def sharpens(self, size_mm):
-        """Whether its answers for a brain of this size gain by the image's own intensities."""
-        return self.plain_mm is None or not self.plain_mm[0] <= size_mm <= self.plain_mm[1]
+    def calibrates(self, size_mm):
+        """Whether its calibration holds for a brain of this size."""
+        return self.calibration is not None and self.calibrated_mm[0] <= size_mm <= self.calibrated_mm[1]
 
 
 def load(path=None):

@@ -49,7 +49,7 @@ def parent(tmp_path_factory):
     unet.save(unet.build(**architecture), architecture, path, **known)
     image, labels = block("posterior")
     given = labelled.read(image, one_slice(labels, 20, 35, 50, 65))
-    network, *_ = fine_tuning.train([given], weights.load(path), steps=120, replay=0, fixed=(), learning_rate=0.01)
+    network, *_ = fine_tuning.train([given], weights.load(path), steps=120, replay=0, fixed=(), learning_rate=0.01, kept=1.0)
     unet.save(network, architecture, path, **known)
     return path
 
@@ -180,14 +180,23 @@ def test_sigmoid_network_of_the_pipeline_can_be_adapted(tmp_path):
     assert history[-1] < history[0] and network.output_shape[-1] == 3
 
 
-def test_the_intensities_are_asked_no_more_where_the_labels_lie_elsewhere():
-    _, labels = ball_brain()
-    one = labelled.Labelled("ball", labels, labels > 0, labels, (1, 1, 1))
-    wrong = np.where(labels == 1, 2, labels).astype(np.uint8)
-    assert (
-        fine_tuning.stays_plain([one], [[labels, wrong]])
-        and not fine_tuning.stays_plain([one], [[wrong, labels]])
-        and not fine_tuning.stays_plain([one], [[labels, labels]])
-    )
-    network = weights.Network(None, Path("x"), {}, plain_mm=(20, 30))
-    assert not network.sharpens(25) and network.sharpens(31) and weights.Network(None, Path("x"), {}).sharpens(25)
+def test_without_batches_the_network_stays_and_only_the_borders_move(parent, tmp_path):
+    image, labels = block("anterior", inverted=True)
+    out = patchseg.adapt(image, one_slice(labels, 25), parent, tmp_path / "new.weights.h5", steps=0)
+    network, before = weights.load(out), weights.load(parent)
+    assert all(np.array_equal(a, b) for a, b in zip(network.model.get_weights(), before.model.get_weights(), strict=True))
+    assert card.read(out)["steps"] == 0 and card.read(out)["calibration"]["tissues"] == ["CSF", "GM", "WM"]
+    assert np.mean(list(dice(out, image, labels, [25]).values())) > np.mean(list(dice(parent, image, labels, [25]).values())) + 0.2
+
+
+def test_the_weights_lie_half_way_from_the_parent(parent):
+    image, labels = block("anterior")
+    given, before = [labelled.read(image, one_slice(labels, 25))], weights.load(parent)
+    half, whole = (fine_tuning.train(given, before, steps=20, kept=kept)[0].get_weights() for kept in (0.5, 1.0))
+    for old, middle, new in zip(before.model.get_weights(), half, whole, strict=True):
+        assert np.allclose(middle, (old + new) / 2, atol=1e-6)
+
+
+def test_brains_of_another_size_are_not_calibrated():
+    network = weights.Network(None, Path("x"), {}, calibration={}, calibrated_mm=(20, 30))
+    assert network.calibrates(25) and not network.calibrates(31) and not weights.Network(None, Path("x"), {}).calibrates(25)

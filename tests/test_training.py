@@ -32,7 +32,8 @@ def test_dice_cross_entropy_is_0_for_a_perfect_answer():
     assert float(training.dice_cross_entropy(truth, np.full_like(truth, 0.25))) > 1
 
 
-def test_pixels_without_label_count_in_no_loss(rng=np.random.default_rng(0)):
+def test_pixels_without_label_count_in_no_loss():
+    rng = np.random.default_rng(0)
     labels = np.array([[[0, 1, 255], [2, 3, 255]]], np.uint8)
     for name, (activation, loss) in training.LOSSES.items():
         truth = training.one_hot(labels, activation == "softmax")
