@@ -157,7 +157,7 @@ def unseen(weights):
     return [name for name, one in known.items() if one.modality and not same[name] & trained_on]
 
 
-def score(weights, name, scales=(1.0,), sharpen=None):
+def score(weights, name, scales=(1.0,), sharpen=True):
     """Segment a brain of the zoo and compare it with its labels, inside the labelled voxels.
 
     Parameters
@@ -167,7 +167,7 @@ def score(weights, name, scales=(1.0,), sharpen=None):
     name : str
     scales : tuple of float
         Magnifications, averaged.
-    sharpen : bool, optional
+    sharpen : bool
         See `segmentation.segment`.
 
     Returns

@@ -36,7 +36,7 @@ def segment(
     head_check: Annotated[bool, typer.Option(help="Refuse images that look like a whole head.")] = True,
     n4: Annotated[bool, typer.Option("--n4", help="Correct a strong bias field first (needs: pip install 'patchseg[ants]').")] = False,
     tile: Annotated[int | None, typer.Option(help="Let slices pass in overlapping tiles of this many pixels, if memory is short.")] = None,
-    sharpen: Annotated[bool | None, typer.Option(help="Let the image's own intensities move the borders. Default: as the weights say.", show_default=False)] = None,
+    sharpen: Annotated[bool, typer.Option(help="Let the image's own intensities move the borders, and what the weights were taught of them.")] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do again what is there already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
