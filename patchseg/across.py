@@ -27,6 +27,8 @@ def settings(path, name):
         To train on, those of the network that it starts from not included.
     start : str or None
         The network whose weights it starts from.
+    kept : float
+        Share of what it learned after the start that is kept.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def settings(path, name):
     training = params.check(path, params.Train, across.train.model_dump() | own.train, f"across.networks.{name}.train: ")
     if own.start is not None and (own.start == name or own.start not in across.networks or across.networks[own.start].start):
         raise InputError(f"{path}: network '{name}' starts from '{own.start}'; name a network of this section that starts from none")
-    return drawing, training, names(own.brains), own.start
+    return drawing, training, names(own.brains), own.start, own.kept
 
 
 def names(patterns):
@@ -83,9 +85,9 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     -------
     weights : Path
     """
-    from patchseg import training
+    from patchseg import training, unet
 
-    drawing, fitting, chosen, start = settings(path, name)
+    drawing, fitting, chosen, start, kept = settings(path, name)
     out = Path(out)
     first = None
     if start:
@@ -104,18 +106,20 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
         files.write_text(folder / "set.json", json.dumps({"key": key, "sizes_mm": [round(min(sizes) / drawing.scales[1], 1), round(max(sizes) / drawing.scales[0], 1)]}))
     sets = [augment.open_training_set(folder / part) for part in ("train", "val")]
-    _, history = training.fit(*sets, fitting, weights, folder / "state.npz", first)
+    network, history = training.fit(*sets, fitting, folder / "learned.weights.h5" if first else weights, folder / "state.npz", first)
     sizes = json.loads((folder / "set.json").read_text())["sizes_mm"]
     if first:
+        unet.go_back(network, unet.load(first), kept)
         before = card.read(first)
+        unet.save(network, before["architecture"], weights)
         chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
         sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
     files.write_table(history, out / f"{name}_history.csv")
-    _describe(weights, name, path, start, chosen, sizes, drawing, fitting, history)
+    _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, history)
     return weights
 
 
-def _describe(weights, name, path, start, chosen, sizes, drawing, fitting, history):
+def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, history):
     """Write into the card of trained weights what is to be known of them."""
     found = card.read(weights)
     card.write(
@@ -127,6 +131,7 @@ def _describe(weights, name, path, start, chosen, sizes, drawing, fitting, histo
         sizes_mm=sizes,
         contrasts=["T1w", "T2w"],
         start=start,
+        kept=kept,
         brains=chosen,
         species=sorted({"human" if one == TEMPLATE else zoo.entry(one).species for one in chosen}),
         licences=sorted({zoo.entry(one).licence for one in chosen if one != TEMPLATE}),

@@ -233,7 +233,7 @@ def train(
         stopped = True
     finally:
         bar.close()
-    network.set_weights([old + kept * (new - old) for old, new in zip(parent.model.get_weights(), network.get_weights(), strict=True)])
+    unet.go_back(network, parent.model, kept)
     return network, history, stopped
 
 
@@ -289,16 +289,17 @@ def calibrated(model, parent, given, seed=0):
     """
     from patchseg import refine
 
-    found, labels = [], []
+    found, before, labels = [], [], []
     for one in given:
         ready, plain, mask, box = _plain(model, parent, one)
         sharp = refine.refine(ready, plain, mask, one.voxel_mm)
         at = one.labels[box][mask] > 0
         pixel_mm = brain.size_mm(one.mask, one.voxel_mm) / parent.brain_pixels
         found.append(calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at])
+        before.append(sharp[mask][at])
         labels.append(one.labels[box][mask][at])
     sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
-    learned = calibration.fit(np.concatenate(found), np.concatenate(labels), seed)
+    learned = calibration.fit(*map(np.concatenate, (found, before, labels)), seed)
     return replace(parent, model=model, calibration=learned, calibrated_mm=(round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)))
 
 

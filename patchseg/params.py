@@ -106,10 +106,14 @@ class Evaluate(Section):
 
 
 class Network(Section):
-    """One network of the section across: the brains of the zoo that it is trained on, what it starts from, and settings that differ."""
+    """One network of the section across: the brains of the zoo that it is trained on, what it starts from, and settings that differ.
+
+    `kept` is the share of what it learned after the start that is kept (see `unet.go_back`).
+    """
 
     brains: Annotated[list[str], Field(min_length=1)]
     start: str | None = None
+    kept: Annotated[float, Field(gt=0, le=1)] = 1.0
     draw: dict = {}
     train: dict = {}
 

@@ -61,7 +61,7 @@ def small(tmp_path):
         }
     )
     settings["across"]["networks"] = {"tiny": {"brains": ["a", "b"]}, "odd": {"brains": ["a"], "draw": {"blured": 1}}}
-    settings["across"]["networks"]["more"] = {"brains": ["other"], "start": "tiny", "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001}}
+    settings["across"]["networks"]["more"] = {"brains": ["other"], "start": "tiny", "kept": 0.5, "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001}}
     settings["across"]["networks"]["circle"] = {"brains": ["a"], "start": "more"}
     yaml.dump(settings, tmp_path / "params.yaml")
     return tmp_path / "params.yaml"
@@ -81,7 +81,7 @@ def test_brains_are_named_by_patterns():
 
 
 def test_networks_of_the_project_are_known_and_mistakes_named(small):
-    drawing, training, brains, start = across.settings(PROJECT, "people")
+    drawing, training, brains, start, _ = across.settings(PROJECT, "people")
     assert drawing.patches > 10000 and start is None and training.loss == "dice_ce" and not [name for name in brains if name.startswith(("chimp", "macaque"))]
     with pytest.raises(InputError, match="network 'x' is unknown; there are tiny, odd"):
         across.settings(small, "x")
@@ -110,6 +110,8 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(small, ba
     assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns == drawn
     more = across.train("more", small, out, jobs=1)
     assert json.loads(card.path_of(more).read_text())["brains"] == ["a", "b", "other"]
+    learned, first, last = (weights.load(one).model.get_weights() for one in (out / "more" / "learned.weights.h5", path, more))
+    assert all(np.allclose(end, (one + other) / 2, atol=1e-6) for end, one, other in zip(last, learned, first, strict=True))
     assert np.mean([row["dice"] for row in across.score(more, "a")[0]]) > 0.5  # five small steps from where it started
     assert across.unseen(path) == ["other"] and across.unseen(more) == []
     for _ in range(2):  # the second time everything is there

@@ -23,30 +23,40 @@ def test_labels_of_some_voxels_mend_all_the_others(ball):
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
     assert found.shape == (mask.sum(), calibration.FEATURES) and np.isfinite(found).all()
     truth, some = labels[mask], np.random.default_rng(0).random(mask.sum()) < 0.1
-    learned = calibration.fit(found[some], truth[some])
+    learned = calibration.fit(found[some], plain[mask][some], truth[some])
     after = calibration.apply(learned, found, plain[mask])
     assert np.allclose(after.sum(axis=1), 1, atol=1e-5)
     before, now = (np.mean(one.argmax(axis=1) + 1 == truth) for one in (plain[mask], after))
     assert before < 0.95 and now > 0.98
     assert json.loads(json.dumps(learned)) == learned  # for the card
-    assert np.array_equal(calibration.apply(calibration.fit(found[some], truth[some]), found, plain[mask]), after)
+    assert np.array_equal(calibration.apply(calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]), after)
 
 
 def test_a_tissue_that_nobody_labelled_keeps_its_probability(ball):
     image, labels, mask, plain = ball
     found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
-    learned = calibration.fit(found[truth > 1], truth[truth > 1])
+    learned = calibration.fit(found[truth > 1], plain[mask][truth > 1], truth[truth > 1])
     assert learned["tissues"] == ["GM", "WM"]
     after = calibration.apply(learned, found, plain[mask])
     assert np.array_equal(after[:, 0], plain[mask][:, 0]) and np.allclose(after.sum(axis=1), 1, atol=1e-5)
     assert np.mean((after.argmax(axis=1) + 1 == truth)[truth > 1]) > 0.98
 
 
+def test_few_labels_move_little(ball):
+    image, labels, mask, plain = ball
+    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    moved = []
+    for share in (0.01, 0.5):
+        some = np.random.default_rng(0).random(mask.sum()) < share
+        moved.append(np.abs(calibration.apply(calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]) - plain[mask]).mean())
+    assert moved[0] < moved[1]
+
+
 def test_too_little_teaches_nothing(ball):
     image, labels, mask, plain = ball
     found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
-    assert calibration.fit(found[:50], truth[:50]) is None
-    assert calibration.fit(found[truth == 2], truth[truth == 2]) is None
+    assert calibration.fit(found[:50], plain[mask][:50], truth[:50]) is None
+    assert calibration.fit(found[truth == 2], plain[mask][truth == 2], truth[truth == 2]) is None
 
 
 def test_terms_are_the_features_and_their_products():
