@@ -24,8 +24,6 @@ DEEP = 30.0
 FLOOR = 1e-3
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this, so that they can still choose it."""
-RIDGE = 20.0
-"""Penalty on the squared weights of the standardised terms, against the sum of the voxels' losses."""
 FEATURES = 14
 TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
@@ -90,14 +88,14 @@ def fit(found, sharp, labels, seed=0):
     terms = _terms((found[rows] - center) / scale)
     middle, spread = terms.mean(axis=0), terms.std(axis=0) + 1e-6
     terms, truth, start = (terms - middle) / spread, labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
-    size = (terms.shape[1], len(tissues))
+    size, ridge = (terms.shape[1], len(tissues)), np.sqrt(len(rows))  # neighbours tell the same: n voxels count as about √n
 
     def loss(numbers):
         weights, bias = numbers[: -len(tissues)].reshape(size), numbers[-len(tissues) :]
         score = start + terms @ weights + bias
         wrong = special.softmax(score, axis=1) - truth
-        value = -special.log_softmax(score, axis=1)[truth].sum() + RIDGE / 2 * (weights**2).sum()
-        return value, np.concatenate([(terms.T @ wrong + RIDGE * weights).ravel(), wrong.sum(axis=0)])
+        value = -special.log_softmax(score, axis=1)[truth].sum() + ridge / 2 * (weights**2).sum()
+        return value, np.concatenate([(terms.T @ wrong + ridge * weights).ravel(), wrong.sum(axis=0)])
 
     numbers = optimize.minimize(loss, np.zeros((size[0] + 1) * size[1]), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
     weights, bias = numbers[: -len(tissues)].reshape(size).T / spread, numbers[-len(tissues) :]
