@@ -45,9 +45,9 @@ def suggest(
     data, affine = volume.ras(volume.read(image))
     tissues = volume.ras(found.result.dseg)[0]
     shown = brain.normalise(data, tissues > 0)
-    figures.save(figures.mosaic(shown, tissues.astype(np.uint8), volume.voxel_size_mm(affine), found.plane, at=sorted(found.slices)), picture)
-    for (axis, number), unsure in zip(found.voxels, found.uncertainty, strict=True):
-        print(f"{found.plane} slice {axis} = {number}  (voxel from 0; mean entropy {unsure:.2f})")
+    figures.save(figures.mosaic(shown, tissues.astype(np.uint8), volume.voxel_size_mm(affine), found.plane, at=found.slices, titles=found.names()), picture)
+    for name, unsure in zip(found.names(), found.uncertainty, strict=True):
+        print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
     print(f"paint in {empty}, or correct {proposal}; see {picture}")
     print(f"then: patchseg adapt {image} {empty} --out {folder / stem}.weights.h5")
 

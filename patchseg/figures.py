@@ -250,7 +250,7 @@ def ablation(table):
     return figure
 
 
-def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
+def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None, titles=None):
     """Show slices of a brain along one axis and below them what was found there.
 
     Parameters
@@ -266,6 +266,8 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
         A matplotlib colour map for `values`.
     at : list of int, optional
         These slices instead.
+    titles : list of str, optional
+        Their names; the number along the RAS+ axis unless given.
 
     Returns
     -------
@@ -283,14 +285,15 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None):
     figure = Picture(figsize=(width, 2 * height + 0.9), layout="constrained")
     rows = figure.subplots(2, len(at), squeeze=False)
     shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
-    for index, above, below in zip(at, *rows, strict=True):
+    titles = titles or [f"{'xyz'[number]} = {index}" for index in at]
+    for index, title, above, below in zip(at, titles, *rows, strict=True):
         cut = tuple(index if side == number else box[side] for side in range(3))
         above.imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
         if colours:
             shown = below.imshow(np.rot90(values[cut]), cmap=colours, vmin=0, vmax=1, **shape)
         else:
             below.imshow(np.rot90(values[cut]), cmap=_LABELS, norm=_NORM, interpolation="nearest", **shape)
-        above.set_title(f"{'xyz'[number]} = {index}", fontsize=8)
+        above.set_title(title, fontsize=8)
         above.set_axis_off()
         below.set_axis_off()
     left, right = ("L", "R") if wide == 0 else ("P", "A")

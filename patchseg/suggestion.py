@@ -36,6 +36,10 @@ class Suggestion:
     uncertainty: list
     result: segmentation.Result
 
+    def names(self):
+        """Return the slices as an editor shows them, best first: for example 'j = 57'."""
+        return [f"{axis} = {number}" for axis, number in self.voxels]
+
     def proposal(self):
         """Return the network's own labels on the suggested slices, 0 elsewhere: a nibabel image to correct by hand."""
         labels, _ = volume.ras(self.result.dseg)

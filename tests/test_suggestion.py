@@ -33,6 +33,7 @@ def test_suggestion_tells_the_voxel_of_the_file_and_proposes_labels_there_only(n
     found = patchseg.suggest(plain, 2)
     proposal = np.asarray(found.proposal().dataobj)
     assert found.plane == "coronal" and found.voxels == [("j", number) for number in found.slices]
+    assert found.names() == [f"j = {number}" for number in found.slices]
     assert np.flatnonzero(proposal.any(axis=(0, 2))).tolist() == sorted(found.slices)
     assert np.array_equal(proposal[:, found.slices], labels[:, found.slices])
     turned = plain.as_reoriented(np.array([[1, 1], [0, -1], [2, 1]]))  # the file's first axis runs from front to back
