@@ -30,9 +30,9 @@ LEAST = 0.3  # share of the largest slice that a slice needs to be drawn at rand
 DISTURBED = ("rotation_deg", "anisotropy", "elastic", "curves", "gamma", "bias", "blurred", "coarse", "noise")
 ABLATION = {
     "as it is": {},
-    "120 batches for one slice: none, calibration only": {"steps": 0},
-    "120 batches for one slice: 60": {"steps": 60},
-    "120 batches for one slice: 240": {"steps": 240},
+    "80 batches for one slice: none, calibration only": {"steps": 0},
+    "80 batches for one slice: 40": {"steps": 40},
+    "80 batches for one slice: 240": {"steps": 240},
     "half a batch is replayed: none": {"replay": 0.0},
     "half a batch is replayed: a quarter": {"replay": 0.25},
     "learning rate 0.001: 0.0003": {"learning_rate": 3e-4},

@@ -64,7 +64,7 @@ def adapt(
         int | None,
         typer.Option(
             min=0,
-            help="Batches of training. Default: 120 for one slice, up to 400 for many. 0 leaves the network as it is and learns only, in seconds, where its borders lie.",
+            help="Batches of training. Default: 80 for one slice, up to 240 for many. 0 leaves the network as it is and learns only, in seconds, where its borders lie.",
             show_default=False,
         ),
     ] = None,

@@ -22,6 +22,8 @@ WIDE = 3.0
 DEEP = 30.0
 """Depth below the brain's surface (pixels) from which on all is equally deep."""
 FLOOR = 1e-3
+RIDGE = 5.0
+"""The penalty on the squared weights of the standardised terms is this times the root of the number of voxels: neighbours tell much the same."""
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this, so that they can still choose it."""
 FEATURES = 14
@@ -88,7 +90,7 @@ def fit(found, sharp, labels, seed=0):
     terms = _terms((found[rows] - center) / scale)
     middle, spread = terms.mean(axis=0), terms.std(axis=0) + 1e-6
     terms, truth, start = (terms - middle) / spread, labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
-    size, ridge = (terms.shape[1], len(tissues)), np.sqrt(len(rows))  # neighbours tell the same: n voxels count as about √n
+    size, ridge = (terms.shape[1], len(tissues)), RIDGE * np.sqrt(len(rows))
 
     def loss(numbers):
         weights, bias = numbers[: -len(tissues)].reshape(size), numbers[-len(tissues) :]

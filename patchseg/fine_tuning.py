@@ -16,11 +16,11 @@ from patchseg import TISSUES, brain, calibration, card, draw, labelled, params, 
 from patchseg.errors import InputError
 from patchseg.progress import progress_bar, quiet
 
-STEPS = 120
-"""Batches for one labelled slice; more overfit it."""
-MORE_STEPS = 45
+STEPS = 80
+"""Batches for one labelled slice; more gain little."""
+MORE_STEPS = 25
 """Batches for each further slice."""
-MOST_STEPS = 400
+MOST_STEPS = 240
 BATCH = 32
 REPLAY = 0.5
 """Share of a batch that comes from the template."""
