@@ -5,7 +5,8 @@
     python benchmarks/adaptation.py --report              # tables and figure only
 
 Each animal is adapted to from a network that never saw its species (artefacts/across/networks). Slices are coronal. A slice that was
-labelled is left out of the scores. Needs PATCHSEG_ZOO.
+labelled is left out of the scores. Needs PATCHSEG_ZOO. Rows of
+other weights or another recipe are dropped.
 """
 
 import sys
@@ -13,10 +14,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
-from patchseg import across, brain, files, fine_tuning, labelled, metrics, suggestion, unet, volume, weights
+from patchseg import across, brain, calibration, card, files, fine_tuning, labelled, metrics, suggestion, unet, volume, weights
 from patchseg.progress import progress
 
 ROOT = Path(__file__).parents[1]
@@ -102,15 +104,22 @@ def slices_of(name, parent, count, choice):
     return np.random.default_rng([choice, count]).choice(np.flatnonzero(area >= LEAST * area.max()), count, replace=False).tolist()
 
 
+def recipe(name):
+    """Return what a row depends on, in short: the weights to start from, and the numbers of the two steps."""
+    numbers = [{key: str(value) for key, value in vars(module).items() if key.isupper()} for module in (fine_tuning, calibration)]
+    return files.fingerprint([card.read(NETWORKS / f"{PARENTS[name]}.weights.h5")["sha256"], numbers])[:8]
+
+
 def job(name, count, choice, how="whole", variant="", varied=None, old=False):
     """Adapt once and score: one row."""
     parent = weights.load(NETWORKS / f"{PARENTS[name]}.weights.h5")
     one, _ = load(name)
     slices = slices_of(name, parent, count, choice) if count else []
-    row = {"brain": name, "slices": count, "choice": choice, "how": how, "variant": variant, "numbers": " ".join(map(str, slices))}
+    row = {"brain": name, "slices": count, "choice": choice, "how": how, "variant": variant, "recipe": recipe(name), "numbers": " ".join(map(str, slices))}
     given = painted(one, slices, how, choice + 1)
     started, network, settings = time.monotonic(), parent, dict(varied or {})
     if how == "scratch":
+        keras.utils.set_random_seed(choice + 1)
         model = unet.build(**parent.card["architecture"])
         network = replace(parent, model=model)
         settings = {"replay": 0.0, "fixed": (), "steps": 400, "kept": 1.0}
@@ -187,7 +196,7 @@ def report(table, scores):
     for count, mine in curve.groupby("slices"):
         done = mine.dropna(subset=["suggested"])
         if len(done) == len(PARENTS):
-            text.append(["mean", str(count), _number(done.suggested.mean()), _number(mine.random.mean()), "", "", ""])
+            text.append(["mean", str(count), _number(done.suggested.mean()), _number(mine.random.mean(skipna=False)), "", "", ""])
     parts = ["\n".join("| " + " | ".join(line) + " |" for line in text)]
     parts += [_checks(table)]
     files.write_text(OUT / "curve.md", "Dice, mean of GM and WM, on all slices that were not labelled.\n\n" + "\n\n".join(parts) + "\n")
@@ -213,7 +222,7 @@ def _checks(table):
             after = own[(own.slices > 0) & (own.how == "whole")][f"known_{other}"]
             if len(after):
                 lines.append(f"- adapted to {name}, on {other}: {before:.3f} before, {after.min():.3f} to {after.max():.3f} after ({len(after)} adaptations)")
-    seconds = table[table.slices > 0].groupby("slices").seconds
+    seconds = table[(table.slices > 0) & (table.how == "whole")].groupby("slices").seconds
     lines += [f"- seconds of training, {count} slices: median {own.median():.0f}, least {own.min():.0f}; other work ran beside" for count, own in seconds]
     return "\n".join(lines)
 
@@ -223,6 +232,7 @@ def main():
     ablation = "--ablation" in sys.argv
     path = OUT / ("ablation.csv" if ablation else "trials.csv")
     rows = pd.read_csv(path, keep_default_na=False).to_dict("records") if path.exists() else []
+    rows = [row for row in rows if row["recipe"] == recipe(row["brain"])]
     have = {(row["brain"], row["slices"], row["choice"], row["how"], row["variant"]) for row in rows}
     for one in progress([] if "--report" in sys.argv else jobs(ablation), "adaptations"):
         if (one["name"], one["count"], one["choice"], one.get("how", "whole"), one.get("variant", "")) in have:

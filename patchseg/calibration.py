@@ -29,6 +29,10 @@ LEAST_SURE = 0.02
 FEATURES = 14
 TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
+FARTHEST = 4.0
+"""Standard deviations from the labelled voxels' mean beyond which a feature counts as no farther: nothing is known there."""
+LEAST_SPREAD = 0.1
+"""Features that hardly vary among the labelled voxels count as varying by this; elsewhere in the brain they may vary more."""
 CHUNK = 200_000
 """Voxels at a time, so that the products of the features need little memory."""
 
@@ -86,9 +90,9 @@ def fit(found, sharp, labels, seed=0):
     if len(labels) < LEAST or len(tissues) < 2:
         return None
     rows = np.random.default_rng(seed).permutation(len(labels))[:MOST]
-    center, scale = found[rows].mean(axis=0, dtype=float), found[rows].std(axis=0, dtype=float) + 1e-6
-    terms = _terms((found[rows] - center) / scale)
-    middle, spread = terms.mean(axis=0), terms.std(axis=0) + 1e-6
+    center, scale = found[rows].mean(axis=0, dtype=float), np.maximum(found[rows].std(axis=0, dtype=float), LEAST_SPREAD)
+    terms = _terms(found[rows], center, scale)
+    middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), LEAST_SPREAD)
     terms, truth, start = (terms - middle) / spread, labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
     size, ridge = (terms.shape[1], len(tissues)), RIDGE * np.sqrt(len(rows))
 
@@ -138,7 +142,7 @@ def apply(calibration, found, sharp):
     result = sharp.copy()
     for start in range(0, len(found), CHUNK):
         part = slice(start, start + CHUNK)
-        score = _scores(sharp[part][:, known]) + _terms((found[part] - center) / scale) @ weights.T + bias
+        score = _scores(sharp[part][:, known]) + _terms(found[part], center, scale) @ weights.T + bias
         rest = 1 - np.delete(sharp[part], known, axis=1).sum(axis=1, keepdims=True)
         result[part, known] = rest * special.softmax(score, axis=1)
     return result
@@ -149,7 +153,8 @@ def _scores(probabilities):
     return np.log(np.maximum(probabilities, LEAST_SURE))
 
 
-def _terms(found):
-    """Return features, and their products with one another."""
-    left, right = np.triu_indices(found.shape[1])
-    return np.concatenate([found, found[:, left] * found[:, right]], axis=1)
+def _terms(found, center, scale):
+    """Return standardised features, and their products with one another."""
+    near = np.clip((found - center) / scale, -FARTHEST, FARTHEST)
+    left, right = np.triu_indices(near.shape[1])
+    return np.concatenate([near, near[:, left] * near[:, right]], axis=1)

@@ -60,4 +60,17 @@ def test_too_little_teaches_nothing(ball):
 
 
 def test_terms_are_the_features_and_their_products():
-    assert calibration._terms(np.array([[2.0, 3.0]])).tolist() == [[2, 3, 4, 6, 9]]
+    assert calibration._terms(np.array([[5.0, 7.0]]), np.array([1, 1]), np.array([2, 2])).tolist() == [[2, 3, 4, 6, 9]]
+
+
+def test_what_no_label_came_near_is_not_extrapolated():
+    """Labels away from CSF teach grey against white matter; where CSF is likelier than among them, that must still hold."""
+    rng = np.random.default_rng(0)
+    found = rng.normal(0, 1, (4000, calibration.FEATURES)).astype(np.float32)
+    found[:, 0] = np.log(calibration.FLOOR)
+    truth = np.where(found[:, 6] > 0, 3, 2).astype(np.uint8)
+    sharp = np.full((4000, 3), [0.02, 0.49, 0.49], np.float32)
+    learned = calibration.fit(found[:2000], sharp[:2000], truth[:2000])
+    found[2000:, 0] = np.log(0.2)
+    after = calibration.apply(learned, found[2000:], sharp[2000:])
+    assert np.mean(after.argmax(axis=1) + 1 == truth[2000:]) > 0.95
