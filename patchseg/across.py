@@ -115,11 +115,12 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
         sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
     files.write_table(history, out / f"{name}_history.csv")
-    _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, history)
+    dice = training.validation_dice(network, *sets[1])
+    _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, len(history), dice)
     return weights
 
 
-def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, history):
+def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, epochs, dice):
     """Write into the card of trained weights what is to be known of them."""
     found = card.read(weights)
     card.write(
@@ -137,8 +138,8 @@ def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting,
         licences=sorted({zoo.entry(one).licence for one in chosen if one != TEMPLATE}),
         draw=drawing.model_dump(mode="json"),
         train=fitting.model_dump(mode="json"),
-        epochs=len(history),
-        validation_dice={tissue: round(float(history[f"val_dice_{tissue}"].max()), 4) for tissue in TISSUES},
+        epochs=epochs,
+        validation_dice={tissue: round(float(value), 4) for tissue, value in zip(TISSUES, dice, strict=True)},
         commit=_commit(),
         command=f"patchseg across train {name}",
     )

@@ -1,6 +1,7 @@
 """The commands `patchseg suggest` and `patchseg adapt`: a few labelled slices of a new animal, and a network that knows it."""
 
 import warnings
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,14 @@ def suggest(
     weights: Weights = None,
     mask: Annotated[Path | None, typer.Option(help="Brain mask. Default: what is not 0.", show_default=False)] = None,
     labels: Annotated[Path | None, typer.Option(help="What is labelled already: other slices are suggested.", show_default=False)] = None,
+    head_check: Annotated[bool, typer.Option(help="Refuse an image without a mask that looks like a whole head.")] = True,
     plane: Annotated[str | None, typer.Option(help="sagittal, coronal or axial. Default: the plane with the finest pixels.", show_default=False)] = None,
 ):
     """Say which slices to label: where the network is unsure, and not beside one another.
 
     Writes NAME_labels.nii.gz, empty, on the image's grid, to paint in (1 CSF, 2 GM, 3 WM, 0 not labelled); NAME_proposal.nii.gz, the
     network's own guess on these slices, if you would rather correct than paint; and a picture, NAME_suggest.png. A label file that is
-    there already is left alone.
+    there already is left alone; so is a proposal (the next one is NAME_proposal-2.nii.gz).
 
     Example:
 
@@ -35,10 +37,12 @@ def suggest(
 
     from patchseg import brain, figures, outputs, suggestion, volume
 
-    found = suggestion.suggest(image, slices, weights, mask=mask, labels=labels, plane=plane)
+    found = suggestion.suggest(image, slices, weights, mask=mask, labels=labels, plane=plane, head_check=head_check)
     stem, folder = outputs.stem(image), out or image.parent
     folder.mkdir(parents=True, exist_ok=True)
-    empty, proposal, picture = (folder / f"{stem}_{what}" for what in ("labels.nii.gz", "proposal.nii.gz", "suggest.png"))
+    empty, picture = folder / f"{stem}_labels.nii.gz", folder / f"{stem}_suggest.png"
+    names = (f"{stem}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
+    proposal = next(folder / name for name in names if not (folder / name).exists())
     if not empty.exists():
         volume.write(volume.like(np.zeros(volume.ras(found.result.dseg)[0].shape, np.uint8), found.result.dseg), empty)
     volume.write(found.proposal(), proposal)
@@ -49,7 +53,8 @@ def suggest(
     for name, unsure in zip(found.names(), found.uncertainty, strict=True):
         print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
     print(f"paint in {empty}, or correct {proposal}; see {picture}")
-    print(f"then: patchseg adapt {image} {empty} --out {folder / stem}.weights.h5")
+    options = "".join(f" --{name} {value}" for name, value in (("weights", weights), ("mask", mask)) if value)
+    print(f"then, with the one that you worked on: patchseg adapt {image} {empty}{options} --out {folder / stem}_adapted.weights.h5")
 
 
 def adapt(
@@ -80,7 +85,7 @@ def adapt(
 
         patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels csf=4,gm=9,wm=12 --out ferret.weights.h5
 
-        patchseg segment *.nii.gz --weights ferret.weights.h5 --out derivatives/
+        patchseg segment *_T1w.nii.gz --weights ferret.weights.h5 --out derivatives/
     """
     from patchseg import card, fine_tuning
 
@@ -96,7 +101,7 @@ def adapt(
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {fine_tuning.still_pays(out)[1]}")
     print(out)
     if known["stopped"]:
-        typer.echo(f"patchseg: stopped; {out} holds the best of the {known['steps']} batches", err=True)
+        typer.echo(f"patchseg: stopped; {out} holds the best of the {known['steps']} batches; the same command starts again", err=True)
         raise typer.Exit(130)
 
 

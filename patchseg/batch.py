@@ -39,6 +39,7 @@ def find(sources):
     Returns
     -------
     images : list of Path, not empty
+        Without what `patchseg suggest` wrote beside them.
 
     Raises
     ------
@@ -54,7 +55,14 @@ def find(sources):
     for image in images:
         if not str(image).isprintable():
             raise InputError(f"{str(image)!r}: a name with letters that cannot be printed; rename the file")
-    return list(dict.fromkeys(images))
+    names = {(image.parent, outputs.stem(image)) for image in images}
+    return [image for image in dict.fromkeys(images) if _painted(image) not in names]
+
+
+def _painted(path):
+    """Return folder and name of the image for which `patchseg suggest` wrote this file of labels or this proposal; None if it is neither."""
+    base = re.sub(r"_(labels|proposal(-\d+)?)$", "", outputs.stem(path))
+    return (path.parent, base) if base != outputs.stem(path) else None
 
 
 def _is_result(path):

@@ -9,6 +9,7 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
     Raises
     ------
     InputError
-        See `labelled.read`; or if lists differ in length, or too many slices are held out.
+        See `labelled.read`; or if lists differ in length, too many slices are held out, too little is labelled for `steps` 0, or `out`
+        cannot be written.
 
     Notes
     -----
@@ -109,27 +111,33 @@ def adapt(images, labels, weights=None, out="adapted.weights.h5", *, masks=None,
         names = ", ".join(one.name for one in given)
         warnings.warn(f"{names}: the labels hardly agree with what the network finds (Dice {shown}); check that they belong to this image", stacklevel=2)
     model, history, stopped = (parent.model, [], False) if steps == 0 else train(list(kept), parent, seed, steps, on_round)
-    network = calibrated(model, parent, kept, seed)
-    last = [answer(network, one) for one in given]
+    try:
+        network = calibrated(model, parent, kept, seed)
+        last = [answer(network, one) for one in given]
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        network, last, stopped = replace(parent, model=model), None, True
+    if steps == 0 and network.calibration is parent.calibration:
+        raise InputError(f"too little is labelled for --steps 0: {calibration.LEAST} voxels of two tissues are needed; paint more, or let the network learn")
     found = {
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
         "adapted_to": [_described(one, rest) for one, rest in zip(kept, held, strict=True)],
-        "dice_before": agreement,
-        "dice_after": _dice(kept, last),
-        "changed": _changed(first, last),
+        "dice_before": _dice(kept, first),
         "steps": len(history) * ROUND,
         "stopped": stopped,
         "loss": [round(loss, 4) for loss in history],
         "seed": seed,
     }
-    if hold_out:
+    if last:
+        found |= {"dice_after": _dice(kept, last), "changed": _changed(first, last)}
+    if last and hold_out:
         found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
     known = {key: parent.card[key] for key in INHERITED if key in parent.card}
     known |= {"sizes_mm": [round(min(parent.sizes_mm[0], *sizes), 1), round(max(parent.sizes_mm[1], *sizes), 1)], "command": "patchseg adapt"}
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
-    out.parent.mkdir(parents=True, exist_ok=True)
     unet.save(model, parent.card["architecture"], out, **known | found | {"seconds": round(time.monotonic() - started, 1)})
     return out
 
@@ -140,6 +148,15 @@ def check_target(out, parent):
         raise InputError(f"{out}: not a name of weights; end it in {card.SUFFIX}")
     if out.resolve() in (Path(parent).resolve(), card.SHIPPED.resolve()):
         raise InputError(f"{out}: these are the weights to start from; give another name (--out)")
+    beside = card.path_of(out)
+    if beside.exists() and not out.exists():
+        raise InputError(f"{beside}: this file is there already and is no card of {out.name}; give another name (--out)")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); give another name (--out)") from error
 
 
 def _read_all(images, labels, masks, values):
@@ -300,6 +317,8 @@ def calibrated(model, parent, given, seed=0):
         labels.append(one.labels[box][mask][at])
     sizes = [brain.size_mm(one.mask, one.voxel_mm) for one in given]
     learned = calibration.fit(*map(np.concatenate, (found, before, labels)), seed)
+    if learned is None:  # too few: what an earlier round learned stays
+        return replace(parent, model=model)
     return replace(parent, model=model, calibration=learned, calibrated_mm=(round(min(sizes) / ALIKE, 1), round(max(sizes) * ALIKE, 1)))
 
 
@@ -380,8 +399,10 @@ def still_pays(weights):
     reason : str
     """
     found = card.read(weights)
-    if "changed" not in found:
+    if "adapted_to" not in found:
         raise InputError(f"{weights}: these weights were not adapted, so there is no last round to judge by")
+    if "changed" not in found:
+        return True, "the last round was stopped; go on with it"
     pays = found["changed"] > ENOUGH
     how = f"the last round moved {found['changed']:.1%} of grey and white matter"
     return pays, f"{how}; label another slice" if pays else f"{how}: another slice will hardly help"

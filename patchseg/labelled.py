@@ -14,6 +14,9 @@ OUTSIDE = 0.5
 TOLD = 0.02
 """Share above which the user is told."""
 
+LEAST = 0.1
+"""A slice with fewer labelled voxels than this share of the fullest one is not a labelled slice."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -44,13 +47,11 @@ class Labelled:
 
     def filled(self):
         """Return, for each axis, how many labelled voxels the slice of a labelled voxel holds, on average: most in the painted plane."""
-        counts = [np.count_nonzero(self.labels, axis=tuple(other for other in range(3) if other != axis)).astype(float) for axis in range(3)]
-        return np.array([(count**2).sum() / count.sum() for count in counts])
+        return _filled(_counts(self.labels > 0))
 
     def slices(self):
         """Return the painted plane ('sagittal', 'coronal' or 'axial') and the numbers of its slices that hold labels."""
-        axis = int(np.argmax(self.filled()))
-        return patching.AXES[axis], np.flatnonzero(self.labels.any(axis=tuple(other for other in range(3) if other != axis))).tolist()
+        return painted(self.labels > 0)
 
     def only(self, numbers):
         """Return a copy that is labelled in these slices of the painted plane only."""
@@ -58,6 +59,35 @@ class Labelled:
         kept = np.zeros_like(self.labels)
         patching.slices(kept, plane)[numbers] = patching.slices(self.labels, plane)[numbers]
         return Labelled(self.name, self.data, self.mask, kept, self.voxel_mm, self.sha256, self.remarks)
+
+
+def painted(where):
+    """Return the painted plane and its slices.
+
+    Parameters
+    ----------
+    where : (x, y, z) ndarray of bool
+        The labelled voxels.
+
+    Returns
+    -------
+    plane : {'sagittal', 'coronal', 'axial'}
+        In which a slice holds most labelled voxels, on average.
+    slices : list of int
+        Those with at least a tenth as many as the fullest one: neither a stray voxel nor a line of a slice in another plane.
+    """
+    counts = _counts(where)
+    axis = int(np.argmax(_filled(counts)))
+    return patching.AXES[axis], np.flatnonzero(counts[axis] >= max(1, LEAST * counts[axis].max())).tolist()
+
+
+def _counts(where):
+    """Return, for each axis, how many labelled voxels each slice holds."""
+    return [np.count_nonzero(where, axis=tuple(other for other in range(3) if other != axis)).astype(float) for axis in range(3)]
+
+
+def _filled(counts):
+    return np.array([(count**2).sum() / max(1.0, count.sum()) for count in counts])
 
 
 def read(image, labels, mask=None, values=(1, 2, 3)):
@@ -103,6 +133,11 @@ def read(image, labels, mask=None, values=(1, 2, 3)):
     if missing:
         remarks.append(f"{labels_name}: no voxel is labelled {' or '.join(missing)}; what the network knows of it stays as it is, or fades")
     voxel_mm = tuple(float(size * volume.unit_mm(source)) for size in volume.voxel_size_mm(affine))
+    if mask is None:
+        try:
+            brain.check_no_head(inside, brain.depth_profile(brain.normalise(data, inside, 99.0, name), inside, voxel_mm), name)
+        except InputError:
+            remarks.append(f"{name}: the head seems to be on; if it is, extract the brain first, or give its mask (--mask)")
     return Labelled(name, data, inside, truth, voxel_mm, {"image": _sha256(image, data), "labels": _sha256(labels, codes)}, remarks)
 
 

@@ -133,7 +133,9 @@ def request(image, mask, weights_path, settings):
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); ask for its permission (chmod +r)") from error
     every = {name: one.default for name, one in inspect.signature(segment).parameters.items() if one.kind is one.KEYWORD_ONLY} | settings
     kept = {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(every.items()) if name != "tile"}
-    return sums | {"weights_sha256": card.read(weights_path or card.SHIPPED)["sha256"], "settings": kept, "patchseg": __version__}
+    weights = weights_path or card.SHIPPED
+    sums |= {"weights_sha256": card.read(weights)["sha256"], "card_sha256": sha256(card.path_of(weights))}
+    return sums | {"settings": kept, "patchseg": __version__}
 
 
 def done(place, asked):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patchseg import patching, segmentation, volume
+from patchseg import labelled, patching, segmentation, volume
 from patchseg.errors import InputError
 
 REACH = 0.12
@@ -48,7 +48,7 @@ class Suggestion:
         return volume.like(kept, self.result.dseg)
 
 
-def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None):
+def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None, head_check=True):
     """Suggest slices to label: where the network is unsure, and not beside one another.
 
     Parameters
@@ -64,6 +64,8 @@ def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None
         What is labelled already; other slices are suggested.
     plane : {'sagittal', 'coronal', 'axial'}, optional
         The one with the finest pixels unless given; coronal if they are all alike.
+    head_check : bool
+        See `patchseg.segment`.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None
     """
     if plane not in (None, *patching.AXES):
         raise InputError(f"plane '{plane}' is unknown; use {', '.join(patching.AXES)}")
-    result = segmentation.segment(image, mask, weights_path)
+    result = segmentation.segment(image, mask, weights_path, head_check=head_check)
     uncertainty, affine = volume.ras(result.uncertainty)
     inside = volume.ras(result.dseg)[0] > 0
     plane = plane or _finest(inside.shape, volume.voxel_size_mm(affine))
@@ -91,7 +93,8 @@ def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None
     if labels is not None:
         codes, other = volume.ras(volume.read(labels))
         volume.check_same_grid(volume.name_of(image), uncertainty, affine, volume.name_of(labels), codes, other)
-        taken = np.flatnonzero(patching.slices(codes != 0, plane).sum(axis=(1, 2)) > 0.1 * area).tolist()
+        painted, numbers = labelled.painted(codes != 0)
+        taken = numbers if painted == plane else np.flatnonzero(patching.slices(codes != 0, plane).sum(axis=(1, 2)) > 0.1 * area).tolist()
     slices = choose(unsure, area, n, taken)
     axis = patching.AXES.index(plane)
     own = _own_axis(result.dseg.affine, axis)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
-from patchseg import TISSUES, training, unet
+from patchseg import TISSUES, files, training, unet
 from patchseg import card as cards
 from patchseg.calibration import FEATURES, TERMS
 from patchseg.errors import InputError
@@ -101,11 +101,12 @@ def load(path=None):
         See `unet.load`; or if the card holds a value that makes no sense, or the network is not one for single images and three tissues.
     """
     path = Path(path).resolve() if path else cards.SHIPPED
-    return _load(path, cards.read(path)["sha256"])
+    cards.read(path)  # checks the weights
+    return _load(path, files.sha256(cards.path_of(path)))
 
 
 @lru_cache(maxsize=2)
-def _load(path, _sha256):
+def _load(path, _card_sha256):
     card = cards.read(path)
     try:
         known = _Known.model_validate({name: card[name] for name in _Known.model_fields if name in card})

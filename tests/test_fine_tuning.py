@@ -95,11 +95,14 @@ def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):
     image, labels = block("anterior")
     paths = write_nifti(tmp_path / "a.nii.gz", np.asarray(image.dataobj), image.affine), tmp_path / "l.nii.gz"
     nib.save(one_slice(labels, 25), paths[1])
-    real = fine_tuning.train
+    real, built = fine_tuning.train, []
+    build = unet.build
+    monkeypatch.setattr(unet, "build", lambda **architecture: built.append(build(**architecture)) or built[-1])
 
     def interrupted(given, parent, seed=0, steps=None, on_round=None):
         def stop(history):
             if len(history) == 2:
+                built[-1].set_weights([np.zeros_like(one) for one in built[-1].get_weights()])  # what came after the best round
                 raise KeyboardInterrupt
 
         return real(given, parent, seed, 200, stop)
@@ -109,6 +112,22 @@ def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):
     done = CliRunner().invoke(cli.app, ["adapt", *map(str, paths), "--weights", str(parent), "--out", str(out)])
     assert done.exit_code == 130 and "holds the best of the 40 batches" in done.output
     assert card.read(out)["stopped"] and card.read(out)["steps"] == 40
+    first, last = (weights.load(one).model.get_weights()[0] for one in (parent, out))
+    assert not np.allclose(last, first / 2) and not np.allclose(last, first)
+
+
+def test_ctrl_c_after_the_training_keeps_it(parent, tmp_path, monkeypatch):
+    image, labels = block("anterior")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fine_tuning, "calibrated", stop)
+    out = patchseg.adapt(image, one_slice(labels, 25), parent, tmp_path / "new.weights.h5", steps=20)
+    assert card.read(out)["stopped"] and "dice_after" not in card.read(out) and fine_tuning.still_pays(out)[0]
+    with pytest.raises(KeyboardInterrupt):
+        patchseg.adapt(image, one_slice(labels, 25), parent, tmp_path / "none.weights.h5", steps=0)
+    assert not (tmp_path / "none.weights.h5").exists()
 
 
 def test_command_adapts_pairs_and_says_what_it_learned(parent, tmp_path):
@@ -135,6 +154,16 @@ def test_what_cannot_be_learned_is_refused_with_the_mend(parent, tmp_path):
         patchseg.adapt(image, painted, parent, tmp_path / "new.h5")
     with pytest.raises(InputError, match="these are the weights to start from; give another name"):
         patchseg.adapt(image, painted, parent, parent)
+    sidecar = tmp_path / "sub-01_T1w.json"
+    sidecar.write_text("{}")
+    with pytest.raises(InputError, match=r"sub-01_T1w.json: this file is there already and is no card of sub-01_T1w.weights.h5; give another name"):
+        patchseg.adapt(image, painted, parent, tmp_path / "sub-01_T1w.weights.h5")
+    with pytest.raises(InputError, match=r"new.weights.h5: cannot be written \(.*\); give another name"):
+        patchseg.adapt(image, painted, parent, sidecar / "new.weights.h5")
+    few = np.zeros(labels.shape, np.uint8)
+    few[tuple(np.argwhere(np.asarray(painted.dataobj) == 2)[0])] = 2
+    with pytest.raises(InputError, match="too little is labelled for --steps 0: 100 voxels of two tissues are needed"):
+        patchseg.adapt(image, nib.Nifti1Image(few, labels.affine), parent, tmp_path / "new.weights.h5", steps=0)
     with pytest.raises(InputError, match="2 images, 1 label images and 2 masks"):
         patchseg.adapt([image, image], [painted], parent, tmp_path / "new.weights.h5")
     with pytest.raises(InputError, match="1 slices to hold out of 1 labelled"):
@@ -195,6 +224,13 @@ def test_the_weights_lie_half_way_from_the_parent(parent):
     half, whole = (fine_tuning.train(given, before, steps=20, kept=kept)[0].get_weights() for kept in (0.5, 1.0))
     for old, middle, new in zip(before.model.get_weights(), half, whole, strict=True):
         assert np.allclose(middle, (old + new) / 2, atol=1e-6)
+
+
+def test_what_labels_said_is_not_taken_from_memory_when_only_the_card_is_new(parent, tmp_path):
+    image, labels = block("anterior", inverted=True)
+    out = tmp_path / "new.weights.h5"
+    told = [weights.load(patchseg.adapt(image, one_slice(labels, number), parent, out, steps=0)).calibration for number in (20, 30)]
+    assert told[0] != told[1]
 
 
 def test_brains_of_another_size_are_not_calibrated():

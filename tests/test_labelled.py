@@ -57,6 +57,29 @@ def test_painted_plane_and_slices_are_found_in_any_orientation(ball):
     assert labelled.read(*turned).slices() == ("coronal", [10, 20])
 
 
+def test_a_stray_voxel_or_a_line_of_another_slice_is_no_slice():
+    where = np.zeros((20, 20, 20), bool)
+    where[:, 7] = True
+    assert labelled.painted(where) == ("coronal", [7])
+    where[3, 12, 4] = True
+    assert labelled.painted(where) == ("coronal", [7])
+    where[:, :, 9] = True
+    assert labelled.painted(where) == ("coronal", [7])
+
+
+def test_a_head_is_told(tmp_path, monkeypatch):
+    image, labels = ball_brain()
+
+    def refuse(*_):
+        raise InputError("skull")
+
+    monkeypatch.setattr(labelled.brain, "check_no_head", refuse)
+    paths = write_nifti(tmp_path / "head.nii.gz", image), write_nifti(tmp_path / "l.nii.gz", labels)
+    assert "the head seems to be on" in labelled.read(*paths).remarks[0]
+    mask = write_nifti(tmp_path / "m.nii.gz", (labels > 0).astype(np.uint8))
+    assert not labelled.read(*paths, mask).remarks
+
+
 def test_finished_labels_of_a_dataset_belong_to_its_image(dataset):
     image = dataset / "sub-b" / "anat" / "sub-b_T1w.nii.gz"
     assert np.array_equal(labelled.finished(dataset, image).dataobj, ball_brain()[1])

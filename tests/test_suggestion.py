@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import patchseg
-from patchseg import cli, suggestion, volume
+from patchseg import batch, cli, suggestion, volume
 from patchseg.errors import InputError
 
 
@@ -70,5 +70,8 @@ def test_command_writes_files_to_paint_in_and_leaves_painted_ones_alone(network,
     assert not np.asarray(nib.load(empty).dataobj).any() and np.allclose(nib.load(empty).affine, np.eye(4))
     assert np.asarray(nib.load(tmp_path / "ferret_proposal.nii.gz").dataobj).any() and (tmp_path / "ferret_suggest.png").stat().st_size > 5000
     write_nifti(empty, labels)
-    CliRunner().invoke(cli.app, ["suggest", str(path)])
+    corrected = write_nifti(tmp_path / "ferret_proposal.nii.gz", labels).read_bytes()
+    again = CliRunner().invoke(cli.app, ["suggest", str(path)])
+    assert (tmp_path / "ferret_proposal.nii.gz").read_bytes() == corrected and "ferret_proposal-2.nii.gz" in again.output
+    assert batch.find(sorted(tmp_path.glob("*.nii.gz"))) == batch.find([tmp_path]) == [path]
     assert np.array_equal(nib.load(empty).dataobj, labels)
