@@ -187,7 +187,12 @@ def report(table, scores):
     shown = pd.concat(parts).dropna().sort_values("brain", key=lambda names: names.map(list(PARENTS).index), kind="stable")
     zero = curve[curve.slices == 0]
     lines = pd.concat([zero[["brain"]].assign(method=label, dice=zero[key]) for key, label in (("hmrf", "HMRF"), ("atropos", "Atropos"))])
-    figures.save(figures.adaptation(shown, lines), OUT / "curve.png")
+    figure, least = figures.adaptation(shown, lines), shown.low.min() - 0.02
+    figure.axes[0].set_ylim(least, shown.high.max() + 0.02)
+    for axes, name in zip(figure.axes, PARENTS, strict=True):
+        below = [f"{row.method} {row.dice:.2f}" for row in lines[lines.brain == name].itertuples() if row.dice < least]
+        axes.text(0.97, 0.03, "\n".join(["below:", *below] if below else []), transform=axes.transAxes, ha="right", va="bottom", fontsize=8)
+    figures.save(figure, OUT / "curve.png")
     head = ["brain", "labelled slices", "suggested", "random, mean (least to most, n)", "from scratch", "HMRF", "Atropos"]
     text = [head, ["---"] * len(head)]
     for row in (row for row in rows if not all(pd.isna(row[how]) for how in ("suggested", "random", "from scratch"))):
