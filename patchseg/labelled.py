@@ -13,7 +13,6 @@ OUTSIDE = 0.5
 """Share of the labelled voxels outside the brain above which these are not the labels of this image."""
 TOLD = 0.02
 """Share above which the user is told."""
-
 LEAST = 0.1
 """A slice with fewer labelled voxels than this share of the fullest one is not a labelled slice."""
 

@@ -13,7 +13,8 @@ from patchseg.errors import InputError
 from patchseg.files import replacing, write_table, write_text
 
 NAME = "5_segment.ipynb"
-HIDDEN = ("parameters", "injected-parameters", "jupyter")  # cells that a person needs in JupyterLab, but not in the report
+HIDDEN = ("parameters", "injected-parameters")  # cells that the report does not show
+JUPYTER = "jupyter"  # tag of cells that make sense in JupyterLab only: the viewer, whose library need not be installed for a report
 
 
 def notebook():
@@ -37,7 +38,10 @@ def write(place, parameters):
     from patchseg.pipeline import execute
 
     with replacing(place.folder / f".{place.name}_report.ipynb") as temporary:
-        execute(notebook(), temporary, parameters, "report", place.out / "log" / f"{place.name}.txt", place.out)
+        shown = nbformat.read(notebook(), as_version=4)
+        shown.cells = [cell for cell in shown.cells if JUPYTER not in cell.metadata.get("tags", [])]
+        nbformat.write(shown, temporary)
+        execute(temporary, temporary, parameters, "report", place.out / "log" / f"{place.name}.txt", place.out)
         page = to_html(nbformat.read(temporary, as_version=4), place.name)
     (place.folder / f".{place.name}_report.ipynb").unlink(missing_ok=True)
     write_text(place.report, page)

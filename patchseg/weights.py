@@ -21,7 +21,7 @@ class _Calibration(BaseModel):
 
     tissues: Annotated[list[Literal["CSF", "GM", "WM"]], Field(min_length=2, max_length=3)]
     center: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
-    scale: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
+    scale: Annotated[list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=FEATURES, max_length=FEATURES)]
     weights: list[Annotated[list[FiniteFloat], Field(min_length=TERMS, max_length=TERMS)]]
     bias: list[FiniteFloat]
 

@@ -228,10 +228,12 @@ def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_the_command_by_itself_writes_reports_that_a_browser_shows(folder, tmp_path):
-    """From the shell, with the real network and two processes; then the pages are opened in Chromium."""
-    out = tmp_path / "out"
+    """From the shell, with the real network and two processes, and without the viewer's library; then the pages are opened in Chromium."""
+    out, without = tmp_path / "out", tmp_path / "without"
+    without.mkdir()
+    (without / "ipyniivue.py").write_text("raise ModuleNotFoundError('not installed')")
     command = [sys.executable, "-m", "patchseg", "segment", str(folder), "--out", str(out), "--jobs", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATCHSEG_PROGRESS": "off"})
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATCHSEG_PROGRESS": "off", "PYTHONPATH": str(without)})
     assert done.returncode == 1 and "2 of 3 images segmented" in done.stdout and "Traceback" not in done.stderr
     record = json.loads((out / "a_dseg.json").read_text())
     assert record["request"]["weights_sha256"] == record["provenance"]["weights_sha256"]
