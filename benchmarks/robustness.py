@@ -1,9 +1,12 @@
-"""How much disturbed images cost: Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
+"""How much disturbed images cost.
 
-    python benchmarks/robustness.py            # about ten minutes on two cores; what is there is kept
+Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
 
-The network was trained on people only (artefacts/across/networks/people); it has seen none of the three brains. Needs PATCHSEG_ZOO.
-Writes artefacts/across/robustness.csv and .png.
+    python benchmarks/robustness.py            # about ten minutes on two cores; what is there is
+    kept
+
+The network was trained on people only (artefacts/across/networks/people); it has seen none of the
+three brains. Needs PATCHSEG_ZOO. Writes artefacts/across/robustness.csv and .png.
 """
 
 from pathlib import Path
@@ -13,8 +16,13 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from patchseg import across, brain, figures, files, metrics, segmentation
-from patchseg.progress import progress
+from patchseg import figures, metrics
+from patchseg.core import files
+from patchseg.core.progress import progress
+from patchseg.datasets import brains
+from patchseg.figures.style import LINES, STYLES, Picture
+from patchseg.images import brain
+from patchseg.inference import segmentation
 
 OUT = Path(__file__).parents[1] / "artefacts" / "across"
 BRAINS = ("human-nii2mesh", "chimp", "macaque-21mo")
@@ -23,7 +31,9 @@ BRAINS = ("human-nii2mesh", "chimp", "macaque-21mo")
 def noise(image, labels, affine, strength):
     """Add Gaussian noise, as a share of the brain's 99th percentile."""
     top = np.percentile(image[image > 0], 99)
-    noisy = image + np.random.default_rng(0).normal(0, strength * top, image.shape).astype(np.float32)
+    noisy = image + np.random.default_rng(0).normal(0, strength * top, image.shape).astype(
+        np.float32
+    )
     return np.where(image > 0, np.maximum(noisy, 1e-3 * top), 0), labels, affine
 
 
@@ -32,17 +42,30 @@ def bias(image, labels, affine, strength):
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")
     field = np.sin(1.5 * x + 1) * np.cos(1.2 * y) * np.sin(1.3 * z + 0.7)
     field -= field[image > 0].mean()
-    return image * (1 + strength * field / np.abs(field[image > 0]).max()).astype(np.float32), labels, affine
+    return (
+        image * (1 + strength * field / np.abs(field[image > 0]).max()).astype(np.float32),
+        labels,
+        affine,
+    )
 
 
 def blur(image, labels, affine, strength):
     """Smooth by a Gaussian of so many voxels, inside the brain."""
     inside = (image > 0).astype(np.float32)
-    return ndimage.gaussian_filter(image, strength) / np.maximum(ndimage.gaussian_filter(inside, strength), 1e-3) * inside, labels, affine
+    return (
+        ndimage.gaussian_filter(image, strength)
+        / np.maximum(ndimage.gaussian_filter(inside, strength), 1e-3)
+        * inside,
+        labels,
+        affine,
+    )
 
 
 def _coarser(image, labels, affine, steps):
-    """Average blocks of voxels, an odd number along each edge: they have a middle one, whose label is the truth."""
+    """Average blocks of voxels, an odd number along each edge.
+
+    They have a middle one, whose label is the truth.
+    """
     steps = [int(step) for step in steps]
     cut = tuple(slice(0, n - n % step) for n, step in zip(image.shape, steps, strict=True))
     image, labels = image[cut], labels[cut]
@@ -53,7 +76,10 @@ def _coarser(image, labels, affine, steps):
 
 
 def voxel_size(image, labels, affine, strength):
-    """Average cubes of so many voxels along each edge; the labels of their middles are the truth."""
+    """Average cubes of so many voxels along each edge.
+
+    The labels of their middles are the truth.
+    """
     return _coarser(image, labels, affine, [strength] * 3)
 
 
@@ -86,27 +112,73 @@ KINDS = {
 }
 
 
+def picture(curve):
+    """Plot Dice against the strength of disturbances, a panel each and a line a brain (columns
+    disturbance, strength, unit, brain, dice)."""
+    kinds = list(dict.fromkeys(curve.disturbance))
+    columns = -(-len(kinds) // 2)
+    figure = Picture(figsize=(1 + 2.7 * columns, 6), layout="constrained")
+    panels = figure.subplots(2, columns, sharey=True, squeeze=False).ravel()
+    for axes, kind in zip(panels, kinds, strict=False):
+        own = curve[curve.disturbance == kind]
+        for number, (name, rows) in enumerate(own.groupby("brain", sort=False)):
+            axes.plot(
+                rows.strength,
+                rows.dice,
+                color=LINES[number % 3],
+                linestyle=STYLES[number % 3],
+                marker="os^"[number % 3],
+                markersize=4,
+                label=name,
+            )
+        axes.set(title=kind, xlabel=own.unit.iloc[0])
+    for axes in panels[len(kinds) :]:
+        axes.set_axis_off()
+    figure.supylabel("Dice, mean of GM and WM")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
 def main():
     """Do what is missing, then draw."""
     path = OUT / "robustness.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     have = {(row["disturbance"], row["strength"], row["brain"]) for row in rows}
-    todo = [(kind, strength, name) for name in BRAINS for kind in KINDS for strength in KINDS[kind][1] if (kind, strength, name) not in have]
+    todo = [
+        (kind, strength, name)
+        for name in BRAINS
+        for kind in KINDS
+        for strength in KINDS[kind][1]
+        if (kind, strength, name) not in have
+    ]
     for kind, strength, name in progress(todo, "images"):
         disturb, _, unit = KINDS[kind]
-        _, image, labels, affine = across.load(name)
+        _, image, labels, affine = brains.load(name)
         image = np.where(brain.foreground(image, name), image, 0).astype(np.float32)
         image, labels, affine = disturb(image, labels, affine, strength)
         mask = brain.foreground(image, name)
         scales = (strength if kind == "fold size" else 1.0,)
         given = nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine)
-        found = np.asarray(segmentation.segment(*given, OUT / "networks" / "people.weights.h5", scales=scales).dseg.dataobj)
+        found = np.asarray(
+            segmentation.segment(
+                *given, OUT / "networks" / "people.weights.h5", scales=scales
+            ).dseg.dataobj
+        )
         truth = np.where(mask, labels, 0)
         dice = np.mean([metrics.dice(truth == n, (found == n) & (truth > 0)) for n in (2, 3)])
-        rows.append({"disturbance": kind, "strength": strength, "unit": unit, "brain": name, "dice": round(float(dice), 4)})
+        rows.append(
+            {
+                "disturbance": kind,
+                "strength": strength,
+                "unit": unit,
+                "brain": name,
+                "dice": round(float(dice), 4),
+            }
+        )
         files.write_table(pd.DataFrame(rows), path)
         print(rows[-1], flush=True)
-    figures.save(figures.robustness(pd.DataFrame(rows)), OUT / "robustness.png")
+    figures.save(picture(pd.DataFrame(rows)), OUT / "robustness.png")
 
 
 if __name__ == "__main__":

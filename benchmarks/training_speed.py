@@ -1,8 +1,10 @@
-"""How many patches a second train here, with and without oneDNN's kernels, in float32 and mixed_bfloat16, and how many the loader gives.
+"""How many patches a second train here, with and without oneDNN's kernels, in float32 and
+mixed_bfloat16, and how many the loader gives.
 
     python benchmarks/training_speed.py
 
-Each setting runs in a process of its own, because TensorFlow reads the switch when it is first imported.
+Each setting runs in a process of its own, because TensorFlow reads the switch when it is first
+imported.
 """
 
 import json
@@ -18,17 +20,31 @@ BATCHES = 40
 
 
 def measure():
-    """Train on random patches with the network of params.yaml; print patches a second, trained and loaded, as JSON."""
+    """Train on random patches with the network of params.yaml.
+
+    Print patches a second, trained and loaded, as JSON.
+    """
     import numpy as np
 
-    from patchseg import params, training
+    from patchseg import params
+    from patchseg.training import batches, loop, losses
 
     settings = params.load(ROOT / "params.yaml").train.model_copy(update={"precision": sys.argv[1]})
-    architecture = {"kind": settings.network, "levels": settings.levels, "features": settings.features, "blocks": settings.blocks}
-    network = training.compiled(architecture | {"activation": training.LOSSES[settings.loss][0]}, settings)
+    architecture = {
+        "kind": settings.network,
+        "levels": settings.levels,
+        "features": settings.features,
+        "blocks": settings.blocks,
+    }
+    network = loop.compiled(
+        architecture | {"activation": losses.LOSSES[settings.loss][0]}, settings
+    )
     rng = np.random.default_rng(0)
-    patches = rng.random((64, 64, 64)).astype(np.float16), rng.integers(0, 4, (64, 64, 64)).astype(np.uint8)
-    x, y = next(training.batches(*patches, settings, 0))
+    patches = (
+        rng.random((64, 64, 64)).astype(np.float16),
+        rng.integers(0, 4, (64, 64, 64)).astype(np.uint8),
+    )
+    x, y = next(batches.batches(*patches, settings, 0))
     for _ in range(3):
         network.train_on_batch(x, y)
     started = time.perf_counter()
@@ -36,7 +52,7 @@ def measure():
         network.train_on_batch(x, y)
     trained = BATCHES * settings.batch_size / (time.perf_counter() - started)
     started = time.perf_counter()
-    count = sum(len(x) for x, _ in training.batches(*patches, settings, 0))
+    count = sum(len(x) for x, _ in batches.batches(*patches, settings, 0))
     print(json.dumps([trained, count / (time.perf_counter() - started)]))
 
 
@@ -45,16 +61,36 @@ def main():
     import keras
     import tensorflow as tf
 
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), platform.processor())
-    print(f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    print(
+        f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, TensorFlow"
+        f" {tf.__version__}, Keras {keras.__version__}"
+    )
     for precision in ("float32", "mixed_bfloat16"):
         rates = []
         for onednn in ("0", "1"):
             environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
-            done = subprocess.run([sys.executable, __file__, precision], env=environment, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, __file__, precision],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
             rates.append(json.loads(done.stdout.strip().splitlines()[-1]))
         (off, _), (on, loaded) = rates
-        print(f"{precision:15} oneDNN off {off:6.0f}  on {on:6.0f} patches a second  ratio {on / off:.2f}; the loader gives {loaded:6.0f}", flush=True)
+        print(
+            f"{precision:15} oneDNN off {off:6.0f}  on {on:6.0f} patches a second  ratio"
+            f" {on / off:.2f}; the loader gives {loaded:6.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

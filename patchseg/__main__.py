@@ -1,5 +1,5 @@
 """`python -m patchseg` is the command `patchseg`."""
 
-from patchseg.cli import main
+from patchseg.cli.main import main
 
 main()

@@ -1,16 +1,10 @@
-"""Zoom-in, and the training set that it makes."""
-
-from pathlib import Path
+"""Zoom-in: the centre of a patch, resized back, so that folds look larger."""
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from patchseg.errors import InputError
-from patchseg.files import replacing
 from patchseg.patching import INTERPOLATION
-from patchseg.progress import progress
-from patchseg.shards import load_shard
 
 
 def zoom_in(image, mask, fraction):
@@ -21,7 +15,8 @@ def zoom_in(image, mask, fraction):
     image : (h, w) ndarray of float
     mask : (h, w) ndarray of uint8
     fraction : float
-        Share of each edge that is kept, in (0, 1]; 0.5 doubles the folds and is the original recipe.
+        Share of each edge that is kept, in (0, 1]; 0.5 doubles the folds and is the original
+        recipe.
 
     Returns
     -------
@@ -36,9 +31,13 @@ def zoom_in(image, mask, fraction):
         If the fraction is outside (0, 1], or the shapes differ.
     """
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction {fraction} is not in (0, 1]; 0.5 keeps the central half of each edge")
+        raise ValueError(
+            f"fraction {fraction} is not in (0, 1]; 0.5 keeps the central half of each edge"
+        )
     if image.shape != mask.shape:
-        raise ValueError(f"image {image.shape} and mask {mask.shape} differ in shape; pass a matching pair")
+        raise ValueError(
+            f"image {image.shape} and mask {mask.shape} differ in shape; pass a matching pair"
+        )
     h, w = image.shape
 
     def crop_and_resize(pixels, interpolation):
@@ -46,61 +45,3 @@ def zoom_in(image, mask, fraction):
         return cv2.resize(cropped, (w, h), interpolation=INTERPOLATION[interpolation])
 
     return crop_and_resize(image.astype(np.float32), "bilinear"), crop_and_resize(mask, "nearest")
-
-
-def write_training_set(shards, folder, share, fractions, seed):
-    """Join shards into one training set: every patch, then zoomed-in copies of a share of them.
-
-    Parameters
-    ----------
-    shards : list of Path
-    folder : str or Path
-        Gets `images.npy` (n, p, p) float16 and `labels.npy` (n, p, p) uint8, which can be memory-mapped.
-    share : float
-        Zoomed-in copies per patch, in [0, 1]; 0 makes none.
-    fractions : list of float
-        Each copy draws one of them (see `zoom_in`).
-    seed : int
-
-    Returns
-    -------
-    pairs : list of (image, mask, zoomed image, zoomed mask)
-        Up to 4 pairs that were zoomed, from all over the set and with all tissues, to look at.
-
-    Raises
-    ------
-    InputError
-        If the shards hold no patch.
-    """
-    rng = np.random.default_rng(seed)
-    counts = [len(load_shard(path)["place"]) for path in shards]
-    chosen = [np.flatnonzero(rng.random(count) < share) for count in counts]
-    n = sum(counts) + sum(map(len, chosen))
-    if not n:
-        raise InputError(f"{', '.join(map(str, shards)) or 'no shard'}: no patch to train on; check the images and preprocess.every")
-    patch = load_shard(shards[0])["images"].shape[1:]
-    shown, wanted = [], np.linspace(sum(counts), n, 5)[:4]
-    with replacing(Path(folder) / "images.npy") as image_file, replacing(Path(folder) / "labels.npy") as label_file:
-        images = np.lib.format.open_memmap(image_file, "w+", np.float16, (n, *patch))
-        labels = np.lib.format.open_memmap(label_file, "w+", np.uint8, (n, *patch))
-        at, copies = 0, sum(counts)
-        for path, picks in zip(progress(shards, "shards"), chosen, strict=True):
-            shard = load_shard(path)
-            count = len(shard["images"])
-            images[at : at + count], labels[at : at + count] = shard["images"], shard["labels"]
-            at += count
-            for pick, fraction in zip(picks, rng.choice(fractions, len(picks)), strict=True):
-                pair = shard["images"][pick], shard["labels"][pick]
-                images[at], labels[at] = zoom_in(*pair, float(fraction))
-                copies += 1
-                if len(shown) < 4 and copies > wanted[len(shown)] and len(np.unique(pair[1])) == 4:
-                    shown.append((*pair, images[at].copy(), labels[at].copy()))
-                at += 1
-        images.flush()
-        labels.flush()
-    return shown
-
-
-def open_training_set(folder):
-    """Open `images.npy` and `labels.npy` of a folder, memory-mapped: two (n, p, p) arrays, float16 and uint8."""
-    return tuple(np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("images", "labels"))

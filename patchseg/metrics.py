@@ -1,22 +1,28 @@
 """Dice, IoU, HD95 and AVD of one tissue, and their summary over many patches, slices or volumes.
 
-Both masks empty: the tissue is absent and was not invented, there is nothing to score; all four are NaN and leave the mean.
-One mask empty: Dice and IoU are 0; HD95 is infinite, which is reported as NaN and counted in `n_missed`; AVD is 100 % if the
-prediction is empty, and NaN if the truth is, because it is relative to the true volume.
+Both masks empty: the tissue is absent and was not invented, there is nothing to score; all four are
+NaN and leave the mean. One mask empty: Dice and IoU are 0; HD95 is infinite, which is reported as
+NaN and counted in `n_missed`; AVD is 100 % if the prediction is empty, and NaN if the truth is,
+because it is relative to the true volume.
 """
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from patchseg import TISSUES
+from patchseg.core.tissues import TISSUES
 
 MEASURES = ("dice", "iou", "hd95_mm", "avd_percent")
 
 
 def overlap_counts(truth, predicted):
-    """Return (voxels in both, voxels in truth, voxels in prediction) of two boolean masks of one shape."""
-    return int(np.count_nonzero(truth & predicted)), int(np.count_nonzero(truth)), int(np.count_nonzero(predicted))
+    """Return (voxels in both, voxels in truth, voxels in prediction) of two boolean masks of one
+    shape."""
+    return (
+        int(np.count_nonzero(truth & predicted)),
+        int(np.count_nonzero(truth)),
+        int(np.count_nonzero(predicted)),
+    )
 
 
 def dice(truth, predicted):
@@ -32,7 +38,9 @@ def dice(truth, predicted):
 
 
 def iou(truth, predicted):
-    """Intersection over union, |T P| / |T or P| (Jaccard 1912), in [0, 1]; NaN if both masks are empty.
+    """Intersection over union, |T P| / |T or P| (Jaccard 1912), in [0, 1].
+
+    NaN if both masks are empty.
 
     Examples
     --------
@@ -45,7 +53,8 @@ def iou(truth, predicted):
 
 
 def hd95_mm(truth, predicted, spacing):
-    """95th percentile of the distances from each surface voxel to the other surface, both ways (Huttenlocher 1993).
+    """95th percentile of the distances from each surface voxel to the other surface, both ways
+    (Huttenlocher 1993).
 
     Parameters
     ----------
@@ -64,7 +73,9 @@ def hd95_mm(truth, predicted, spacing):
     box = ndimage.find_objects((truth | predicted).astype(np.uint8))[0]
     surfaces = [_surface(mask[box]) for mask in (truth, predicted)]
     to_other = [ndimage.distance_transform_edt(~surface, sampling=spacing) for surface in surfaces]
-    return float(np.percentile(np.concatenate([to_other[1][surfaces[0]], to_other[0][surfaces[1]]]), 95))
+    return float(
+        np.percentile(np.concatenate([to_other[1][surfaces[0]], to_other[0][surfaces[1]]]), 95)
+    )
 
 
 def _surface(mask):
@@ -90,8 +101,8 @@ def score(truth, predicted, spacing):
     Returns
     -------
     rows : list of dict
-        tissue, the four measures, `n_both`, `n_truth`, `n_predicted` (voxels, for pooling) and `share` of the image that the true
-        tissue fills.
+        tissue, the four measures, `n_both`, `n_truth`, `n_predicted` (voxels, for pooling) and
+        `share` of the image that the true tissue fills.
 
     Raises
     ------
@@ -99,13 +110,30 @@ def score(truth, predicted, spacing):
         If the shapes differ.
     """
     if truth.shape != predicted.shape:
-        raise ValueError(f"truth {truth.shape} and prediction {predicted.shape} differ in shape; bring them to one grid first")
+        raise ValueError(
+            f"truth {truth.shape} and prediction {predicted.shape} differ in shape; bring them to"
+            " one grid first"
+        )
     rows = []
     for label, tissue in enumerate(TISSUES, start=1):
         t, p = truth == label, predicted == label
         n_both, n_truth, n_predicted = overlap_counts(t, p)
-        row = {"tissue": tissue, "dice": dice(t, p), "iou": iou(t, p), "hd95_mm": hd95_mm(t, p, spacing), "avd_percent": avd_percent(t, p)}
-        rows.append(row | {"n_both": n_both, "n_truth": n_truth, "n_predicted": n_predicted, "share": n_truth / t.size})
+        row = {
+            "tissue": tissue,
+            "dice": dice(t, p),
+            "iou": iou(t, p),
+            "hd95_mm": hd95_mm(t, p, spacing),
+            "avd_percent": avd_percent(t, p),
+        }
+        rows.append(
+            row
+            | {
+                "n_both": n_both,
+                "n_truth": n_truth,
+                "n_predicted": n_predicted,
+                "share": n_truth / t.size,
+            }
+        )
     return rows
 
 
@@ -119,21 +147,39 @@ def summarise(rows):
     Returns
     -------
     summary : dict
-        n (rows that hold the tissue in truth or prediction), n_missed (rows where only one of the two does, which have no
-        HD95), mean and sd of each measure, mean and median Dice over rows of which the tissue fills at least 1 %, and Dice and
-        IoU of the pooled voxels.
+        n (rows that hold the tissue in truth or prediction), n_missed (rows where only one of the
+        two does, which have no HD95), mean and sd of each measure, mean and median Dice over rows
+        of which the tissue fills at least 1 %, and Dice and IoU of the pooled voxels.
     """
     present = rows[rows.dice.notna()]
     filled = present[present.share >= 0.01]
     both, total = int(rows.n_both.sum()), int(rows.n_truth.sum() + rows.n_predicted.sum())
-    summary = {"n": len(present), "n_missed": int(((present.n_truth == 0) ^ (present.n_predicted == 0)).sum())}
-    summary |= {"dice_pooled": 2 * both / total if total else np.nan, "iou_pooled": both / (total - both) if total else np.nan}
+    summary = {
+        "n": len(present),
+        "n_missed": int(((present.n_truth == 0) ^ (present.n_predicted == 0)).sum()),
+    }
+    summary |= {
+        "dice_pooled": 2 * both / total if total else np.nan,
+        "iou_pooled": both / (total - both) if total else np.nan,
+    }
     for measure in MEASURES:
-        summary |= {f"{measure}_mean": present[measure].mean(), f"{measure}_sd": present[measure].std()}
-    return summary | {"n_filled": len(filled), "dice_filled_mean": filled.dice.mean(), "dice_filled_median": filled.dice.median()}
+        summary |= {
+            f"{measure}_mean": present[measure].mean(),
+            f"{measure}_sd": present[measure].std(),
+        }
+    return summary | {
+        "n_filled": len(filled),
+        "dice_filled_mean": filled.dice.mean(),
+        "dice_filled_median": filled.dice.median(),
+    }
 
 
 def table(rows, by):
-    """Summarise rows of `score` for each combination of the columns `by`: a DataFrame, one row each."""
+    """Summarise rows of `score` for each combination of the columns `by`.
+
+    A DataFrame, one row each.
+    """
     groups = rows.groupby(list(by), sort=False, observed=True)
-    return pd.DataFrame([dict(zip(by, key, strict=True)) | summarise(group) for key, group in groups])
+    return pd.DataFrame(
+        [dict(zip(by, key, strict=True)) | summarise(group) for key, group in groups]
+    )

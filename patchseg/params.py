@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from patchseg.errors import InputError
+from patchseg.core.errors import InputError
 
 STAGES = ("preprocess", "augment", "train", "evaluate")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,10 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _divides(self):
         if self.slice_size % self.patch_size:
-            raise ValueError(f"slice_size {self.slice_size} is not a multiple of patch_size {self.patch_size}; use for example 256 and 64")
+            raise ValueError(
+                f"slice_size {self.slice_size} is not a multiple of patch_size {self.patch_size};"
+                " use for example 256 and 64"
+            )
         return self
 
 
@@ -52,7 +55,7 @@ class Augment(Section):
 
 
 class Draw(Section):
-    """Whole brains to patches of any size and contrast (see `patchseg.draw`)."""
+    """Whole brains to patches of any size and contrast (see `patchseg.training.draw`)."""
 
     patches: Count
     validation: Count
@@ -106,7 +109,9 @@ class Evaluate(Section):
 
 
 class Network(Section):
-    """One network of the section across: the brains of the zoo that it is trained on, what it starts from, and settings that differ.
+    """One network of the section across.
+
+    The brains of the zoo that it is trained on, what it starts from, and settings that differ.
 
     `kept` is the share of what it learned after the start that is kept (see `unet.go_back`).
     """
@@ -143,10 +148,16 @@ class Params(Section):
     def _patches_fit_network(self):
         step = 2 ** (self.train.levels - 1)
         if self.preprocess.patch_size % step:
-            raise ValueError(f"patch_size {self.preprocess.patch_size} is not a multiple of {step}, as {self.train.levels} levels need")
+            raise ValueError(
+                f"patch_size {self.preprocess.patch_size} is not a multiple of {step}, as"
+                f" {self.train.levels} levels need"
+            )
         for size in self.evaluate.fold_sizes:
             if (size * self.preprocess.slice_size) % self.preprocess.patch_size:
-                raise ValueError(f"fold size {size} times slice_size {self.preprocess.slice_size} is not a multiple of patch_size {self.preprocess.patch_size}")
+                raise ValueError(
+                    f"fold size {size} times slice_size {self.preprocess.slice_size} is not a"
+                    f" multiple of patch_size {self.preprocess.patch_size}"
+                )
         return self
 
 
@@ -180,13 +191,18 @@ def load(path, recipe=None):
     params = check(path, Params, raw)
     for name in params.compare:
         if name not in params.recipes:
-            raise InputError(f"{path}: compare names recipe '{name}', which is unknown; there are {', '.join(params.recipes)}")
+            raise InputError(
+                f"{path}: compare names recipe '{name}', which is unknown; there are"
+                f" {', '.join(params.recipes)}"
+            )
     for name in params.recipes:
         check(path, Params, _override(raw, params.recipes[name]), f"recipes.{name}: ")
     if recipe is None:
         return params
     if recipe not in params.recipes:
-        raise InputError(f"{path}: recipe '{recipe}' is unknown; there are {', '.join(params.recipes)}")
+        raise InputError(
+            f"{path}: recipe '{recipe}' is unknown; there are {', '.join(params.recipes)}"
+        )
     return check(path, Params, _override(raw, params.recipes[recipe]))
 
 
@@ -199,12 +215,19 @@ def check(path, kind, raw, where=""):
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing, too
+        first = min(
+            error.errors(), key=lambda one: one["type"] != "extra_forbidden"
+        )  # a misspelt key is missing, too
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{path}: {where}key '{key}' (value {first['input']!r}) is unknown{_suggestion(kind, first['loc'])}") from error
+            raise InputError(
+                f"{path}: {where}key '{key}' (value {first['input']!r}) is"
+                f" unknown{_suggestion(kind, first['loc'])}"
+            ) from error
         if first["type"] == "missing":
-            raise InputError(f"{path}: {where}key '{key}' is missing; the project's params.yaml shows a value") from error
+            raise InputError(
+                f"{path}: {where}key '{key}' is missing; the project's params.yaml shows a value"
+            ) from error
         message = first["msg"].removeprefix("Value error, ")
         value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
         raise InputError(f"{path}: {where}{key}{value}: {message}") from error
@@ -218,4 +241,8 @@ def _suggestion(section, location):
     if not hasattr(section, "model_fields"):
         return ""
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; use one of {', '.join(section.model_fields)}"
+    return (
+        f"; did you mean '{close[0]}'?"
+        if close
+        else f"; use one of {', '.join(section.model_fields)}"
+    )

@@ -1,6 +1,7 @@
 """Volume to slices to patches, and back.
 
-A slice is resized to a square grid (256 x 256 in the original recipe), and the grid is cut into patches (64 x 64), row by row:
+A slice is resized to a square grid (256 x 256 in the original recipe), and the grid is cut into
+patches (64 x 64), row by row:
 
     columns   0     64    128   192   256
     row   0   |  0  |  1  |  2  |  3  |
@@ -12,8 +13,7 @@ A slice is resized to a square grid (256 x 256 in the original recipe), and the 
 import cv2
 import numpy as np
 
-AXES = ("sagittal", "coronal", "axial")
-"""Names of the slicing directions, in the order of the RAS+ array axes x, y, z."""
+from patchseg.images.grid import AXES
 
 INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
 
@@ -34,11 +34,6 @@ def slices(data, axis):
     return np.moveaxis(data, AXES.index(axis), 0)
 
 
-def unslice(stack, axis):
-    """Undo `slices`: put a stack of slices back together as a volume (a view)."""
-    return np.moveaxis(stack, 0, AXES.index(axis))
-
-
 def to_grid(image, size, square, interpolation):
     """Resize a slice to a square grid.
 
@@ -48,7 +43,8 @@ def to_grid(image, size, square, interpolation):
     size : int
         Edge of the grid in pixels.
     square : bool
-        Pad with zeros to a square first, which keeps the proportions. False stretches, as the original recipe did.
+        Pad with zeros to a square first, which keeps the proportions. False stretches, as the
+        original recipe did.
     interpolation : {'bilinear', 'nearest'}
         Labels take 'nearest', so that no label is invented.
 
@@ -59,21 +55,29 @@ def to_grid(image, size, square, interpolation):
     if square:
         (top, bottom), (left, right) = _square_margins(image.shape[:2])
         image = np.pad(image, [(top, bottom), (left, right)] + [(0, 0)] * (image.ndim - 2))
-    return cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=INTERPOLATION[interpolation])
+    return cv2.resize(
+        np.ascontiguousarray(image), (size, size), interpolation=INTERPOLATION[interpolation]
+    )
 
 
 def from_grid(grid, shape, square, interpolation):
-    """Undo `to_grid`: bring a grid back to a slice of `shape` (h, w), up to what the resizing lost."""
+    """Undo `to_grid`.
+
+    Bring a grid back to a slice of `shape` (h, w), up to what the resizing lost.
+    """
     h, w = shape
     if not square:
         return cv2.resize(grid, (w, h), interpolation=INTERPOLATION[interpolation])
     edge = max(shape)
     (top, _), (left, _) = _square_margins(shape)
-    return cv2.resize(grid, (edge, edge), interpolation=INTERPOLATION[interpolation])[top : top + h, left : left + w]
+    return cv2.resize(grid, (edge, edge), interpolation=INTERPOLATION[interpolation])[
+        top : top + h, left : left + w
+    ]
 
 
 def pixel_size(shape, size, square, spacing):
-    """Return the two edge lengths (mm) of a grid pixel for a slice of `shape` pixels of `spacing` mm."""
+    """Return the two edge lengths (mm) of a grid pixel for a slice of `shape` pixels of `spacing`
+    mm."""
     h, w = (max(shape),) * 2 if square else shape
     return spacing[0] * h / size, spacing[1] * w / size
 
@@ -122,7 +126,10 @@ def reassemble(patches, shape):
     n, patch, _, *rest = patches.shape
     rows, columns = -(-h // patch), -(-w // patch)
     if n != rows * columns:
-        raise ValueError(f"{n} patches of {patch} pixels do not make an image of {h} x {w}; {rows * columns} would")
+        raise ValueError(
+            f"{n} patches of {patch} pixels do not make an image of {h} x {w}; {rows * columns}"
+            " would"
+        )
     blocks = patches.reshape(rows, columns, patch, patch, *rest).swapaxes(1, 2)
     return blocks.reshape(rows * patch, columns * patch, *rest)[:h, :w]
 

@@ -1,4 +1,5 @@
-"""Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the same bytes each time."""
+"""Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the
+same bytes each time."""
 
 import os
 import sys
@@ -9,9 +10,10 @@ import nbformat
 import papermill
 
 from patchseg import params
-from patchseg.errors import InputError
-from patchseg.files import project_root, replacing
-from patchseg.progress import SWITCH, stderr_to
+from patchseg.core.errors import InputError
+from patchseg.core.files import project_root, replacing
+from patchseg.core.progress import SWITCH
+from patchseg.core.runtime import stderr_to
 
 NOTEBOOKS = {stage: f"{number}_{stage}" for number, stage in enumerate(params.STAGES, start=1)}
 TIMEOUT_S = 3600
@@ -19,7 +21,8 @@ TIMEOUT_S = 3600
 
 
 def strip(source, target):
-    """Copy a notebook without outputs, counters and metadata of the session, and with numbered cell ids.
+    """Copy a notebook without outputs, counters and metadata of the session, and with numbered cell
+    ids.
 
     DVC then sees that a notebook changed only where its text did, not because somebody ran it.
     """
@@ -31,7 +34,10 @@ def strip(source, target):
 
 
 def strip_metadata(path):
-    """Drop from an executed notebook, in place, what differs between two runs of the same thing; keep the outputs."""
+    """Drop from an executed notebook, in place, what differs between two runs of the same thing.
+
+    Keep the outputs.
+    """
     _write(_tidy(nbformat.read(path, as_version=4)), path)
 
 
@@ -54,7 +60,10 @@ def run_stage(stage, recipe=None, out="."):
     if stage not in NOTEBOOKS:
         raise InputError(f"stage '{stage}' is unknown; there are {', '.join(NOTEBOOKS)}")
     if (recipe is None) != (stage == "evaluate"):
-        raise InputError(f"stage {stage} with recipe {recipe}: evaluate takes no recipe, the other stages need one")
+        raise InputError(
+            f"stage {stage} with recipe {recipe}: evaluate takes no recipe, the other stages"
+            " need one"
+        )
     root = project_root()
     notebook = root / "build" / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb"
     if not notebook.is_file():
@@ -62,7 +71,10 @@ def run_stage(stage, recipe=None, out="."):
     values = stage_parameters(root / "params.yaml", stage, recipe) | {"out": out}
     unknown = set(values) - set(papermill.inspect_notebook(notebook))
     if unknown:
-        raise InputError(f"{notebook}: its parameters cell lacks {', '.join(sorted(unknown))}; add a default there")
+        raise InputError(
+            f"{notebook}: its parameters cell lacks {', '.join(sorted(unknown))}; add a default"
+            " there"
+        )
     target = root / out / "artefacts" / (recipe or "") / notebook.name
     _execute(notebook, target, values, f"{stage} {recipe or ''}".strip(), root)
 
@@ -72,8 +84,16 @@ def stage_parameters(path, stage, recipe=None):
     settings = params.load(path, recipe)
     if stage == "evaluate":
         grids = {name: params.load(path, name).preprocess.model_dump() for name in settings.compare}
-        return {"dataset": settings.dataset, "evaluate": settings.evaluate.model_dump(), "recipes": grids}
-    return {"dataset": settings.dataset, "recipe": recipe, stage: getattr(settings, stage).model_dump()}
+        return {
+            "dataset": settings.dataset,
+            "evaluate": settings.evaluate.model_dump(),
+            "recipes": grids,
+        }
+    return {
+        "dataset": settings.dataset,
+        "recipe": recipe,
+        stage: getattr(settings, stage).model_dump(),
+    }
 
 
 def _execute(notebook, target, values, title, root):
@@ -83,7 +103,15 @@ def _execute(notebook, target, values, title, root):
     print(f"{title}: started", flush=True)
     with replacing(target) as temporary:
         try:
-            execute(notebook, temporary, values, title, root / "build" / "log" / f"{title.replace(' ', '-')}.txt", root, sys.stdout)
+            execute(
+                notebook,
+                temporary,
+                values,
+                title,
+                root / "build" / "log" / f"{title.replace(' ', '-')}.txt",
+                root,
+                sys.stdout,
+            )
         except InputError as error:
             failed = root / "build" / "failed" / target.name
             _write(nbformat.read(temporary, as_version=4), failed)
@@ -116,18 +144,34 @@ def execute(notebook, target, values, title, log, folder, stdout=None):
         If a cell fails; `target` then holds the notebook up to there.
     """
     os.environ[SWITCH] = "off"
-    options = {"kernel_name": "python3", "progress_bar": False, "stdout_file": stdout, "execution_timeout": TIMEOUT_S, "store_widget_state": False}
+    options = {
+        "kernel_name": "python3",
+        "progress_bar": False,
+        "stdout_file": stdout,
+        "execution_timeout": TIMEOUT_S,
+        "store_widget_state": False,
+    }
     log.parent.mkdir(parents=True, exist_ok=True)
     with stderr_to(log):  # TensorFlow greets there, with the time
         try:
-            papermill.execute_notebook(str(notebook), str(target), values, cwd=str(folder), **options)
+            papermill.execute_notebook(
+                str(notebook), str(target), values, cwd=str(folder), **options
+            )
         except papermill.PapermillExecutionError as error:
-            raise InputError(f"{title}: {error.ename}: {error.evalue} (other messages: {log})") from error
+            raise InputError(
+                f"{title}: {error.ename}: {error.evalue} (other messages: {log})"
+            ) from error
 
 
 def _tidy(notebook):
-    """Drop what differs between two runs of the same thing: times, ids, kernel details, and what went to standard error."""
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+    """Drop what differs between two runs of the same thing.
+
+    Times, ids, kernel details, and what went to standard error.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]

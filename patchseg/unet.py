@@ -1,40 +1,50 @@
 """The UNet (Ronneberger 2015) and its residual sibling, from Keras 3 layers only."""
 
-from pathlib import Path
-
 import keras
 from keras import layers
-
-from patchseg import card
-from patchseg.errors import InputError
-from patchseg.files import replacing
 
 
 def _convolutions(x, features, blocks):
     """`blocks` times convolution, batch normalisation, ReLU."""
     for _ in range(blocks):
-        x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.Conv2D(
+            features, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+        )(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     return x
 
 
 def _residual(x, features, blocks):
-    """`blocks` times a pre-activation residual block (He 2016): x + conv(relu(bn(conv(relu(bn(x)))))."""
+    """`blocks` times a pre-activation residual block (He 2016).
+
+    X + conv(relu(bn(conv(relu(bn(x))))).
+    """
     for _ in range(blocks):
         shortcut = x if x.shape[-1] == features else layers.Conv2D(features, 1, use_bias=False)(x)
         for _ in range(2):
             x = layers.ReLU()(layers.BatchNormalization()(x))
-            x = layers.Conv2D(features, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            x = layers.Conv2D(
+                features, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+            )(x)
         x = layers.Add()([x, shortcut])
     return x
 
 
 BODIES = {"unet": _convolutions, "resunet": _residual}
-ACTIVATIONS = ("sigmoid", "softmax")
 
 
-def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_channels=3, activation="sigmoid"):
-    """Build a fully convolutional network: it takes any image whose edges are multiples of 2^(levels - 1).
+def build(
+    kind="unet",
+    levels=4,
+    features=16,
+    blocks=2,
+    in_channels=1,
+    out_channels=3,
+    activation="sigmoid",
+):
+    """Build a fully convolutional network.
+
+    It takes any image whose edges are multiples of 2^(levels - 1).
 
     Parameters
     ----------
@@ -44,11 +54,12 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
     features : int or list of int
         Initial features, which double from level to level; or those of each level.
     blocks : int or list of int
-        Blocks per level (or for each), on the way down and on the way up: convolutions for a UNet, pairs of them for a ResUNet.
+        Blocks per level (or for each), on the way down and on the way up: convolutions for a UNet,
+        pairs of them for a ResUNet.
     in_channels, out_channels : int
     activation : {'sigmoid', 'softmax'}
-        One probability per tissue ('sigmoid', the original), or tissues and background that sum to 1 ('softmax', which has one
-        channel more: the background comes first).
+        One probability per tissue ('sigmoid', the original), or tissues and background that sum to
+        1 ('softmax', which has one channel more: the background comes first).
 
     Returns
     -------
@@ -56,10 +67,15 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
         (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1].
     """
     body = BODIES[kind]
-    widths = [features * 2**level for level in range(levels)] if isinstance(features, int) else features
+    widths = (
+        [features * 2**level for level in range(levels)] if isinstance(features, int) else features
+    )
     counts = [blocks] * levels if isinstance(blocks, int) else blocks
     if not len(widths) == len(counts) == levels:
-        raise ValueError(f"{len(widths)} features and {len(counts)} blocks for {levels} levels; give one for each")
+        raise ValueError(
+            f"{len(widths)} features and {len(counts)} blocks for {levels} levels; give one for"
+            " each"
+        )
     channels = out_channels + (activation == "softmax")
     inputs = x = layers.Input((None, None, in_channels))
     skips = []
@@ -76,7 +92,9 @@ def build(kind="unet", levels=4, features=16, blocks=2, in_channels=1, out_chann
 
 
 def go_back(network, start, kept):
-    """Move weights towards those that a training started from: it forgets less, and does better on what is like neither (Wortsman 2022).
+    """Move weights towards those that a training started from.
+
+    It forgets less, and does better on what is like neither (Wortsman 2022).
 
     Parameters
     ----------
@@ -87,44 +105,9 @@ def go_back(network, start, kept):
     kept : float
         Share of the change that is kept, 0 to 1.
     """
-    network.set_weights([old + kept * (new - old) for old, new in zip(start.get_weights(), network.get_weights(), strict=True)])
-
-
-def save(network, architecture, path, **known):
-    """Write the weights to `path` (.weights.h5) and what they are beside them (.json). No code is stored.
-
-    Parameters
-    ----------
-    network : keras.Model
-    architecture : dict
-        The arguments of `build` that made it.
-    path : str or Path
-        Ends in ``.weights.h5``.
-    **known
-        What else is to be known of the network, for example how images were normalised for it.
-    """
-    path = Path(path)
-    keras.utils.clear_session()  # numbers the layers from 0, so that the file is the same whatever was built before
-    bare = build(**architecture)  # without the optimizer, whose state is twice as large as the weights
-    bare.set_weights(network.get_weights())
-    with replacing(path) as temporary:
-        bare.save_weights(temporary)
-    card.write(path, architecture, **known)
-
-
-def load(path):
-    """Build the network that the card of `path` describes and load its weights.
-
-    Raises
-    ------
-    InputError
-        See `card.read`; or if the weights do not fit the description.
-    """
-    found = card.read(path)
-    try:
-        network = build(**found["architecture"])
-        network.load_weights(path)
-    except Exception as error:  # h5py and Keras raise many kinds on a damaged file
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{path}: the weights do not fit {card.path_of(path).name} ({reason}); copy both files again, or train again") from error
-    return network
+    network.set_weights(
+        [
+            old + kept * (new - old)
+            for old, new in zip(start.get_weights(), network.get_weights(), strict=True)
+        ]
+    )

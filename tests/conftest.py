@@ -13,7 +13,10 @@ os.environ["PATCHSEG_PROGRESS"] = "off"
 
 
 def ball_brain(shape=(40, 36, 32), centre=0.5):
-    """Three nested balls: WM (bright) inside GM inside CSF (dark). Image float32 and labels uint8."""
+    """Three nested balls: WM (bright) inside GM inside CSF (dark).
+
+    Image float32 and labels uint8.
+    """
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     radius = np.sqrt(sum(axis**2 for axis in axes))
     labels = np.select([radius < 0.45, radius < 0.7, radius < 0.9], [3, 2, 1], 0).astype(np.uint8)
@@ -22,14 +25,18 @@ def ball_brain(shape=(40, 36, 32), centre=0.5):
     return image.astype(np.float32), labels
 
 
-def write_dataset(root, rows=(("sub-a", "train"), ("sub-b", "val"), ("sub-c", "test")), shape=(40, 36, 32)):
+def write_dataset(
+    root, rows=(("sub-a", "train"), ("sub-b", "val"), ("sub-c", "test")), shape=(40, 36, 32)
+):
     """Write a BIDS dataset of ball brains; each subject has a little more noise than the last."""
     image, labels = ball_brain(shape)
     root.mkdir(parents=True, exist_ok=True)
     lines = ["participant_id\tspecies\tsplit"] + [f"{name}\tball\t{split}" for name, split in rows]
     (root / "participants.tsv").write_text("\n".join(lines) + "\n")
     for number, (name, _) in enumerate(rows):
-        noisy = image * (1 + np.random.default_rng(number).normal(0, 0.01, shape)).astype(np.float32)
+        noisy = image * (1 + np.random.default_rng(number).normal(0, 0.01, shape)).astype(
+            np.float32
+        )
         write_nifti(root / name / "anat" / f"{name}_T1w.nii.gz", noisy)
         write_nifti(root / "derivatives" / "labels" / name / "anat" / f"{name}_dseg.nii.gz", labels)
     return root
@@ -50,7 +57,17 @@ def dataset(tmp_path):
 def grid():
     from patchseg.params import Preprocess
 
-    return Preprocess(top=99, axes=["coronal", "axial"], every=3, slice_size=64, patch_size=32, square=True, keep_empty=0.5, seed=0, jobs=1)
+    return Preprocess(
+        top=99,
+        axes=["coronal", "axial"],
+        every=3,
+        slice_size=64,
+        patch_size=32,
+        square=True,
+        keep_empty=0.5,
+        seed=0,
+        jobs=1,
+    )
 
 
 @pytest.fixture
@@ -58,13 +75,29 @@ def train_settings():
     from patchseg.params import Train
 
     return Train(
-        network="unet", levels=2, features=4, blocks=1, loss="bce", flips=True, epochs=4, steps_per_epoch=6, batch_size=4,
-        learning_rate=0.01, schedule="cosine", patience=4, validation_patches=8, precision="float32", seed=0,
-    )  # fmt: skip
+        network="unet",
+        levels=2,
+        features=4,
+        blocks=1,
+        loss="bce",
+        flips=True,
+        epochs=4,
+        steps_per_epoch=6,
+        batch_size=4,
+        learning_rate=0.01,
+        schedule="cosine",
+        patience=4,
+        validation_patches=8,
+        precision="float32",
+        seed=0,
+    )
 
 
 class Thresholds:
-    """A network that knows the ball brain: CSF is 0.3, GM 0.6 and WM 0.9 bright (or as `levels` say)."""
+    """A network that knows the ball brain.
+
+    CSF is 0.3, GM 0.6 and WM 0.9 bright (or as `levels` say).
+    """
 
     input_shape = (None, None, None, 1)
 
@@ -83,9 +116,18 @@ def thresholds():
 
 @pytest.fixture
 def network(monkeypatch):
-    """Put `Thresholds` in the place of the package's network: fast, and its answers can be worked out by hand."""
-    from patchseg import card, weights
+    """Put `Thresholds` in the place of the package's network.
 
-    made = weights.Network(Thresholds((0.33, 0.65, 0.98)), card.SHIPPED, card.read(card.SHIPPED), sizes_mm=(20, 30))
-    monkeypatch.setattr(weights, "load", lambda path=None: made)
+    Fast, and its answers can be worked out by hand.
+    """
+    from patchseg import checkpoint
+    from patchseg.inference import networks
+
+    made = networks.Network(
+        Thresholds((0.33, 0.65, 0.98)),
+        checkpoint.SHIPPED,
+        checkpoint.read_card(checkpoint.SHIPPED),
+        sizes_mm=(20, 30),
+    )
+    monkeypatch.setattr(networks, "load", lambda path=None: made)
     return made

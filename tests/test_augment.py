@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchseg import augment, shards
-from patchseg.errors import InputError
+from patchseg import augment, preprocess
+from patchseg.core.errors import InputError
+from patchseg.training import batches, training_set
 
 
 def test_zoom_in_doubles_the_centre():
@@ -39,26 +40,32 @@ def test_bad_arguments():
 
 
 def test_training_set_is_every_patch_then_the_zoomed_copies(dataset, grid, tmp_path):
-    paths = shards.preprocess(dataset, tmp_path / "shards", grid)[:2]
-    n = sum(len(shards.load_shard(path)["images"]) for path in paths)
+    paths = preprocess.preprocess(dataset, tmp_path / "shards", grid)[:2]
+    n = sum(len(preprocess.load_shard(path)["images"]) for path in paths)
     for name in ("one", "two"):
-        augment.write_training_set(paths, tmp_path / name, 1.0, [0.5], seed=3)
-    images, labels = augment.open_training_set(tmp_path / "one")
+        training_set.write_training_set(paths, tmp_path / name, 1.0, [0.5], seed=3)
+    images, labels = batches.open_training_set(tmp_path / "one")
     assert len(images) == len(labels) == 2 * n
-    first = shards.load_shard(paths[0])
+    first = preprocess.load_shard(paths[0])
     m = len(first["images"])
     assert np.array_equal(images[:m], first["images"])
-    assert np.array_equal(labels[m], augment.zoom_in(first["images"][0], first["labels"][0], 0.5)[1])
-    assert (tmp_path / "one" / "images.npy").read_bytes() == (tmp_path / "two" / "images.npy").read_bytes()
+    assert np.array_equal(
+        labels[m], augment.zoom_in(first["images"][0], first["labels"][0], 0.5)[1]
+    )
+    assert (tmp_path / "one" / "images.npy").read_bytes() == (
+        tmp_path / "two" / "images.npy"
+    ).read_bytes()
 
 
 def test_share_0_adds_nothing(dataset, grid, tmp_path):
-    paths = shards.preprocess(dataset, tmp_path / "shards", grid)[:1]
-    assert augment.write_training_set(paths, tmp_path / "set", 0.0, [0.5], seed=0) == []
-    assert len(augment.open_training_set(tmp_path / "set")[0]) == len(shards.load_shard(paths[0])["images"])
+    paths = preprocess.preprocess(dataset, tmp_path / "shards", grid)[:1]
+    assert training_set.write_training_set(paths, tmp_path / "set", 0.0, [0.5], seed=0) == []
+    assert len(batches.open_training_set(tmp_path / "set")[0]) == len(
+        preprocess.load_shard(paths[0])["images"]
+    )
 
 
 def test_no_patches_is_an_error_and_writes_nothing(tmp_path):
     with pytest.raises(InputError, match="no patch to train on"):
-        augment.write_training_set([], tmp_path / "set", 0, [0.5], seed=0)
+        training_set.write_training_set([], tmp_path / "set", 0, [0.5], seed=0)
     assert not (tmp_path / "set").exists()

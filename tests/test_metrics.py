@@ -14,14 +14,27 @@ MASKS = arrays(bool, (5, 6))
 @given(MASKS, MASKS)
 def test_overlap_agrees_with_scikit_learn(truth, predicted):
     if truth.any() or predicted.any():
-        assert metrics.dice(truth, predicted) == pytest.approx(f1_score(truth.ravel(), predicted.ravel()))
-        assert metrics.iou(truth, predicted) == pytest.approx(jaccard_score(truth.ravel(), predicted.ravel()))
-        assert metrics.iou(truth, predicted) == pytest.approx(metrics.dice(truth, predicted) / (2 - metrics.dice(truth, predicted)))
+        assert metrics.dice(truth, predicted) == pytest.approx(
+            f1_score(truth.ravel(), predicted.ravel())
+        )
+        assert metrics.iou(truth, predicted) == pytest.approx(
+            jaccard_score(truth.ravel(), predicted.ravel())
+        )
+        assert metrics.iou(truth, predicted) == pytest.approx(
+            metrics.dice(truth, predicted) / (2 - metrics.dice(truth, predicted))
+        )
 
 
 def test_edge_cases_are_as_documented():
     empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
-    assert np.isnan([metrics.dice(empty, empty), metrics.iou(empty, empty), metrics.hd95_mm(empty, empty, (1, 1)), metrics.avd_percent(empty, empty)]).all()
+    assert np.isnan(
+        [
+            metrics.dice(empty, empty),
+            metrics.iou(empty, empty),
+            metrics.hd95_mm(empty, empty, (1, 1)),
+            metrics.avd_percent(empty, empty),
+        ]
+    ).all()
     assert metrics.dice(full, empty) == metrics.iou(empty, full) == 0
     assert np.isnan(metrics.hd95_mm(full, empty, (1, 1)))
     assert metrics.avd_percent(full, empty) == 100 and np.isnan(metrics.avd_percent(empty, full))
@@ -49,10 +62,16 @@ def test_score_refuses_different_shapes():
 
 def test_table_summarises_by_hand():
     a, b = np.array([[1, 1], [2, 3]], np.uint8), np.array([[1, 2], [2, 3]], np.uint8)
-    rows = pd.DataFrame(metrics.score(a, b, (1, 1)) + metrics.score(a, a, (1, 1)) + metrics.score(a * 0, a * 0, (1, 1)))
+    rows = pd.DataFrame(
+        metrics.score(a, b, (1, 1))
+        + metrics.score(a, a, (1, 1))
+        + metrics.score(a * 0, a * 0, (1, 1))
+    )
     table = metrics.table(rows, ("tissue",)).set_index("tissue")
     assert table.loc["CSF", "n"] == 2 and table.loc["CSF", "n_missed"] == 0
     assert table.loc["CSF", "dice_mean"] == pytest.approx((2 / 3 + 1) / 2)
-    assert table.loc["CSF", "dice_pooled"] == pytest.approx(6 / 7) and table.loc["CSF", "iou_pooled"] == pytest.approx(3 / 4)
+    assert table.loc["CSF", "dice_pooled"] == pytest.approx(6 / 7) and table.loc[
+        "CSF", "iou_pooled"
+    ] == pytest.approx(3 / 4)
     assert table.loc["CSF", "avd_percent_mean"] == 25
     assert table.loc["WM", "dice_filled_median"] == 1

@@ -1,4 +1,7 @@
-"""Stages run by papermill and DVC: the whole pipeline at smoke size, twice, and killed in the middle."""
+"""Stages run by papermill and DVC.
+
+The whole pipeline at smoke size, twice, and killed in the middle.
+"""
 
 import hashlib
 import os
@@ -13,21 +16,45 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from patchseg import cli, files, pipeline
-from patchseg.errors import InputError
+from patchseg import pipeline
+from patchseg.cli import dev
+from patchseg.core import files
+from patchseg.core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SMOKE = {
     "preprocess": {"axes": ["coronal"], "every": 8, "jobs": 1},
-    "train": {"levels": 2, "features": 4, "blocks": 1, "epochs": 6, "steps_per_epoch": 30, "batch_size": 4, "validation_patches": 8},
+    "train": {
+        "levels": 2,
+        "features": 4,
+        "blocks": 1,
+        "epochs": 6,
+        "steps_per_epoch": 30,
+        "batch_size": 4,
+        "validation_patches": 8,
+    },
     "evaluate": {"fold_sizes": [0.5, 1.0], "fold_every": 30},
 }
 
 
 def project(folder):
-    """Copy what Git would carry into `folder`, with smoke settings, the sample as data, and one recipe."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(lambda name: name and not name.startswith(("store", "artefacts", "dvc.lock")) and (ROOT / name).is_file(), listed):
+    """Copy what Git would carry into `folder`, with smoke settings, the sample as data, and one
+    recipe."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(
+        lambda name: (
+            name
+            and not name.startswith(("store", "artefacts", "dvc.lock"))
+            and (ROOT / name).is_file()
+        ),
+        listed,
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "data", folder / "data")
@@ -42,18 +69,38 @@ def project(folder):
 
 
 def environment(folder):
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"}
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "DVC_NO_ANALYTICS": "1",
+    }
 
 
 def repro(folder, *options):
-    done = subprocess.run(["dvc", "repro", *options], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        ["dvc", "repro", *options],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def digests(folder):
-    paths = [path for name in ("work", "artefacts") for path in sorted((folder / name).rglob("*")) if path.is_file()]  # leftovers of a kill included
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    paths = [
+        path
+        for name in ("work", "artefacts")
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file()
+    ]  # leftovers of a kill included
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +113,21 @@ def finished(tmp_path_factory):
 def test_repro_says_what_it_does_and_writes_every_artefact(finished):
     folder, said = finished
     assert [line for line in said.split("\n") if line.endswith(": started")] == [
-        f"{s}: started" for s in ("preprocess patchseg", "augment patchseg", "train patchseg", "evaluate")
+        f"{s}: started"
+        for s in ("preprocess patchseg", "augment patchseg", "train patchseg", "evaluate")
     ]
     assert said.count("validation Dice") == 6
     made = digests(folder)
-    for name in ("scores.csv", "scores.json", "scores.md", "fold_sizes.csv", "4_evaluate.ipynb", "figures/slice.png", "patchseg/history.csv", "patchseg/zoom_in.png"):
+    for name in (
+        "scores.csv",
+        "scores.json",
+        "scores.md",
+        "fold_sizes.csv",
+        "4_evaluate.ipynb",
+        "figures/slice.png",
+        "patchseg/history.csv",
+        "patchseg/zoom_in.png",
+    ):
         assert f"artefacts/{name}" in made
 
 
@@ -91,11 +148,23 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it_and_a_hand_run_nothi
     book.cells[2].execution_count, book.metadata["hand"] = 7, "run"
     book.cells[2].outputs = [nbformat.v4.new_output("stream", text="seen")]
     nbformat.write(book, notebook)
-    planned = subprocess.run(["dvc", "repro", "--dry"], cwd=folder, env=environment(folder), capture_output=True, text=True).stdout
+    planned = subprocess.run(
+        ["dvc", "repro", "--dry"],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+    ).stdout
     assert "Running stage 'preprocess" not in planned
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("learning_rate: 0.0", "learning_rate: 0.1", 1))
-    planned = subprocess.run(["dvc", "repro", "--dry"], cwd=folder, env=environment(folder), capture_output=True, text=True).stdout
+    planned = subprocess.run(
+        ["dvc", "repro", "--dry"],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+    ).stdout
     (folder / "params.yaml").write_text(text)
     assert "Running stage 'train@patchseg'" in planned
     assert "Running stage 'preprocess" not in planned and "Running stage 'augment" not in planned
@@ -115,7 +184,14 @@ def test_killed_in_preprocess_and_in_train_it_goes_on_to_the_same_bytes(finished
 
 def kill_when(folder, line):
     """Start `dvc repro` and kill it and all its children, hard, when it prints `line`."""
-    process = subprocess.Popen(["dvc", "repro"], cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     for said in process.stdout:
         if line in said:
             break
@@ -138,16 +214,24 @@ def small(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(*sources, parameters="dataset = ''\nrecipe = ''\nout = ''\npreprocess = {}"):
-        cells = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}), *map(nbformat.v4.new_code_cell, sources)]
+        cells = [
+            nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+            *map(nbformat.v4.new_code_cell, sources),
+        ]
         (tmp_path / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "1_preprocess.ipynb")
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "1_preprocess.ipynb"
+        )
         shutil.rmtree(tmp_path / "build", ignore_errors=True)
 
     return write
 
 
 def test_a_stage_gets_the_settings_with_their_types(small, capfd):
-    small("print(recipe, out, preprocess['square'], preprocess['axes'], type(preprocess['keep_empty']).__name__)")
+    small(
+        "print(recipe, out, preprocess['square'], preprocess['axes'],"
+        " type(preprocess['keep_empty']).__name__)"
+    )
     pipeline.run_stage("preprocess", "original", "here")
     assert "original here False ['sagittal', 'coronal', 'axial'] float" in capfd.readouterr().out
     first = Path("here/artefacts/original/1_preprocess.ipynb").read_bytes()
@@ -160,7 +244,13 @@ def test_a_failing_notebook_keeps_the_old_result_and_says_where(small):
     old = Path("artefacts/patchseg/1_preprocess.ipynb")
     old.parent.mkdir(parents=True)
     old.write_text("old")
-    with pytest.raises(InputError, match=r"preprocess patchseg: ZeroDivisionError: division by zero .*the notebook up to there: .*build/failed/1_preprocess.ipynb"):
+    with pytest.raises(
+        InputError,
+        match=(
+            r"preprocess patchseg: ZeroDivisionError: division by zero .*the notebook up to there:"
+            r" .*build/failed/1_preprocess.ipynb"
+        ),
+    ):
         pipeline.run_stage("preprocess", "patchseg")
     assert old.read_text() == "old" and list(old.parent.iterdir()) == [old]
     assert "ZeroDivisionError" in Path("build/failed/1_preprocess.ipynb").read_text()
@@ -184,8 +274,14 @@ def test_evaluate_gets_the_grid_of_each_recipe():
 
 
 def test_strip_drops_outputs_and_ids(tmp_path):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=3)])
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                "1", outputs=[nbformat.v4.new_output("stream", text="1")], execution_count=3
+            )
+        ]
+    )
     nbformat.write(book, tmp_path / "a.ipynb")
-    cli.strip(str(tmp_path / "a.ipynb"), str(tmp_path / "b.ipynb"))
+    dev.strip(str(tmp_path / "a.ipynb"), str(tmp_path / "b.ipynb"))
     cell = nbformat.read(tmp_path / "b.ipynb", as_version=4).cells[0]
     assert (cell.outputs, cell.execution_count, cell.id) == ([], None, "cell-00")

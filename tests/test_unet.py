@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from patchseg import card, unet
-from patchseg.errors import InputError
+from patchseg import checkpoint, unet
+from patchseg.core.errors import InputError
 
 SMALL = {"levels": 3, "features": 4, "blocks": 1}
 
@@ -11,11 +11,20 @@ SMALL = {"levels": 3, "features": 4, "blocks": 1}
 @pytest.mark.parametrize("size", [(64, 64), (256, 256), (4, 12)])
 def test_takes_any_multiple_of_its_step(kind, size):
     out = np.asarray(unet.build(kind, **SMALL)(np.zeros((1, *size, 1), np.float32)))
-    assert out.shape == (1, *size, 3) and out.dtype == np.float32 and (out >= 0).all() and (out <= 1).all()
+    assert (
+        out.shape == (1, *size, 3)
+        and out.dtype == np.float32
+        and (out >= 0).all()
+        and (out <= 1).all()
+    )
 
 
 def test_softmax_has_a_background_channel_and_sums_to_1():
-    out = np.asarray(unet.build("unet", activation="softmax", **SMALL)(np.random.default_rng(0).random((1, 8, 8, 1), np.float32)))
+    out = np.asarray(
+        unet.build("unet", activation="softmax", **SMALL)(
+            np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
+        )
+    )
     assert out.shape[-1] == 4 and np.allclose(out.sum(-1), 1, atol=1e-5)
 
 
@@ -27,20 +36,20 @@ def test_parameters_by_hand():
 def test_save_and_load_give_the_same_network(tmp_path):
     network = unet.build("unet", **SMALL)
     for name in "ab":
-        unet.save(network, {"kind": "unet", **SMALL}, tmp_path / f"{name}.weights.h5")
+        checkpoint.save(network, {"kind": "unet", **SMALL}, tmp_path / f"{name}.weights.h5")
     assert (tmp_path / "a.weights.h5").read_bytes() == (tmp_path / "b.weights.h5").read_bytes()
     x = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
-    assert np.array_equal(unet.load(tmp_path / "a.weights.h5")(x), network(x))
+    assert np.array_equal(checkpoint.load(tmp_path / "a.weights.h5")(x), network(x))
 
 
 def test_weights_that_do_not_fit_or_are_missing(tmp_path):
     path = tmp_path / "a.weights.h5"
     with pytest.raises(InputError, match=r"a.weights.h5: no such file; weights are two files"):
-        unet.load(path)
-    unet.save(unet.build("unet", **SMALL), {"kind": "unet", **SMALL}, path)
-    card.write(path, {"kind": "unet", **SMALL, "features": 8})
+        checkpoint.load(path)
+    checkpoint.save(unet.build("unet", **SMALL), {"kind": "unet", **SMALL}, path)
+    checkpoint.write_card(path, {"kind": "unet", **SMALL, "features": 8})
     with pytest.raises(InputError, match=r"do not fit a.json"):
-        unet.load(path)
+        checkpoint.load(path)
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"a.weights.h5: sha256 .* is not"):
-        unet.load(path)
+        checkpoint.load(path)

@@ -1,27 +1,38 @@
-"""Write into the card of the package's weights how well networks do that never saw the species, and what it cannot do."""
+"""Write into the card of the package's weights how well networks do that never saw the species, and
+what it cannot do."""
 
 import json
 
 import pandas as pd
 
-from patchseg import card
-from patchseg.files import project_root, write_text
+from patchseg import checkpoint
+from patchseg.core.files import project_root, write_text
 
 LIMITS = [
     "Brain-extracted images only; a head is refused where it is recognised.",
     "Species it never saw: see the scores. Rodents and other smooth brains are untested.",
     "T2w: trained on one real T2w brain and on made-up contrasts; look at the result.",
     "Sulcal CSF of the chimpanzee and the macaques was not labelled in the training.",
-    "Lesions, tumours and large malformations are untested; so are newborns, whose contrast is inverted.",
+    (
+        "Lesions, tumours and large malformations are untested; so are newborns, whose contrast is"
+        " inverted."
+    ),
 ]
 
 table = pd.read_csv(project_root() / "artefacts" / "zoo" / "segmentation.csv")
 ours = table[table.method == "patchseg"].set_index("brain")
-path = card.path_of(card.SHIPPED)
+path = checkpoint.card_path(checkpoint.SHIPPED)
 known = json.loads(path.read_text(encoding="utf-8"))
 known["scores"] = {
-    brain: {"network": row.network, **{f"dice_{tissue}": round(row[f"dice_{tissue}"], 3) for tissue in ("CSF", "GM", "WM")}} for brain, row in ours.iterrows()
+    brain: {
+        "network": row.network,
+        **{f"dice_{tissue}": round(row[f"dice_{tissue}"], 3) for tissue in ("CSF", "GM", "WM")},
+    }
+    for brain, row in ours.iterrows()
 }
-known["scores_from"] = "networks that never saw the species (human-nii2mesh: never saw the person), artefacts/across/networks"
+known["scores_from"] = (
+    "networks that never saw the species (human-nii2mesh: never saw the person),"
+    " artefacts/across/networks"
+)
 known["limits"] = LIMITS
 write_text(path, json.dumps(known, indent=2, ensure_ascii=False) + "\n")

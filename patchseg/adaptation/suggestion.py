@@ -1,0 +1,233 @@
+"""Which slices of a new animal are worth labelling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from patchseg import patching
+from patchseg.adaptation import labelled
+from patchseg.core.errors import InputError
+from patchseg.images import volume
+from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
+from patchseg.inference import segmentation
+
+REACH = 0.12
+"""A labelled slice teaches its neighbours.
+
+By exp(-d² / 2 REACH²), d being the distance as a share of the brain's length.
+"""
+LEAST = 0.3
+"""A slice with less brain than this share of the largest one is not suggested.
+
+Little to label, little to learn.
+"""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to label.
+
+    Attributes
+    ----------
+    plane : {'sagittal', 'coronal', 'axial'}
+    slices : list of int
+        Numbers along the RAS+ axis of the plane, best first.
+    voxels : list of (axis, index)
+        The same as an editor shows them: 'i', 'j' or 'k' of the file, and the voxel from 0.
+    uncertainty : list of float
+        Mean entropy of each slice, 0 certain, 1 no idea.
+    result : patchseg.inference.segmentation.Result
+        Of the network as it is.
+    """
+
+    plane: str
+    slices: list
+    voxels: list
+    uncertainty: list
+    result: segmentation.Result
+
+    def names(self):
+        """Return the slices as an editor shows them, best first: for example 'j = 57'."""
+        return [f"{axis} = {number}" for axis, number in self.voxels]
+
+    def proposal(self):
+        """Return the network's own labels on the suggested slices, 0 elsewhere.
+
+        A nibabel image to correct by hand.
+        """
+        labels, _ = ras(self.result.dseg)
+        kept = np.zeros(labels.shape, np.uint8)
+        patching.slices(kept, self.plane)[self.slices] = patching.slices(labels, self.plane)[
+            self.slices
+        ]
+        return like(kept, self.result.dseg)
+
+
+def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None, head_check=True):
+    """Suggest slices to label: where the network is unsure, and not beside one another.
+
+    Parameters
+    ----------
+    image : nibabel image, str or Path
+    n : int
+        Slices.
+    weights_path : str or Path, optional
+        Those of the package unless given.
+    mask : nibabel image, str or Path, optional
+        Of the brain.
+    labels : nibabel image, str or Path, optional
+        What is labelled already; other slices are suggested.
+    plane : {'sagittal', 'coronal', 'axial'}, optional
+        The one with the finest pixels unless given; coronal if they are all alike.
+    head_check : bool
+        See `patchseg.segment`.
+
+    Returns
+    -------
+    suggestion : Suggestion
+
+    Raises
+    ------
+    InputError
+        See `patchseg.segment`; or if the brain has fewer slices than are wanted.
+
+    Notes
+    -----
+    Slices are chosen one after the other so that the sum over all slices of uncertainty times the
+    nearness of the nearest labelled slice grows most (facility location; greedy is within 1 - 1/e
+    of the best choice, Nemhauser 1978).
+    """
+    if plane not in (None, *AXES):
+        raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
+    result = segmentation.segment(image, mask, weights_path, head_check=head_check)
+    uncertainty, affine = ras(result.uncertainty)
+    inside = ras(result.dseg)[0] > 0
+    plane = plane or _finest(inside.shape, voxel_size_mm(affine))
+    stack, brain_stack = patching.slices(uncertainty, plane), patching.slices(inside, plane)
+    unsure, area = stack.sum(axis=(1, 2), dtype=float), brain_stack.sum(axis=(1, 2))
+    taken = []
+    if labels is not None:
+        codes, other = ras(volume.read(labels))
+        check_same_grid(
+            volume.name_of(image), uncertainty, affine, volume.name_of(labels), codes, other
+        )
+        painted, numbers = labelled.painted(codes != 0)
+        taken = (
+            numbers
+            if painted == plane
+            else np.flatnonzero(
+                patching.slices(codes != 0, plane).sum(axis=(1, 2)) > 0.1 * area
+            ).tolist()
+        )
+    slices = choose(unsure, area, n, taken)
+    axis = AXES.index(plane)
+    own = _own_axis(result.dseg.affine, axis)
+    length = inside.shape[axis]
+    voxels = [("ijk"[own[0]], number if own[1] > 0 else length - 1 - number) for number in slices]
+    return Suggestion(
+        plane, slices, voxels, [float(unsure[number] / area[number]) for number in slices], result
+    )
+
+
+def choose(unsure, area, n, taken=()):
+    """Choose slices.
+
+    Parameters
+    ----------
+    unsure : (slices,) ndarray of float
+        Uncertainty, summed over each slice.
+    area : (slices,) ndarray of int
+        Voxels of brain.
+    n : int
+    taken : sequence of int
+        Slices that are labelled already.
+
+    Returns
+    -------
+    slices : list of int
+        Best first.
+
+    Examples
+    --------
+    >>> choose(np.ones(101), np.ones(101), 1)
+    [50]
+    >>> choose(np.ones(101), np.ones(101), 2, taken=[50])
+    [16, 83]
+    """
+    open_ = [
+        number
+        for number in np.flatnonzero(area >= LEAST * area.max()).tolist()
+        if number not in set(taken)
+    ]
+    if not 1 <= n <= len(open_):
+        raise InputError(f"{n} slices: between 1 and {len(open_)} of this brain can be suggested")
+    brainy = np.flatnonzero(area)
+    places = np.arange(len(area)) / (brainy[-1] - brainy[0] + 1)
+    near = np.exp(-0.5 * ((places[:, None] - places) / REACH) ** 2)
+    covered = near[list(taken)].max(axis=0) if len(taken) else np.zeros(len(area))
+    chosen = []
+    for _ in range(n):
+        gains = [
+            (np.maximum(near[number], covered) - covered) @ unsure if number not in chosen else -1.0
+            for number in open_
+        ]
+        chosen.append(open_[int(np.argmax(np.round(gains, 9)))])
+        covered = np.maximum(near[chosen[-1]], covered)
+    return chosen
+
+
+def _finest(shape, voxel_mm):
+    """Return the plane with the smallest pixels.
+
+    The coronal one among equals, as most atlases show.
+    """
+    pixels = {
+        plane: max(voxel_mm[side] for side in range(3) if side != axis)
+        for axis, plane in enumerate(AXES)
+        if shape[axis] > 1
+    }
+    smallest = min(pixels.values())
+    fine = [plane for plane, edge in pixels.items() if edge <= 1.01 * smallest]
+    return "coronal" if "coronal" in fine else fine[0]
+
+
+def _own_axis(affine, ras_axis):
+    """Return which axis of the file runs along an axis of RAS+, and whether in the same direction
+    (1) or not (-1)."""
+    import nibabel as nib
+
+    orientation = nib.io_orientation(affine)
+    own = int(np.flatnonzero(orientation[:, 0] == ras_axis)[0])
+    return own, int(orientation[own, 1])
+
+
+def fill_in(suggestion, finished, so_far=None):
+    """Take the suggested slices out of finished labels, in the place of the hand that would paint
+    them.
+
+    Parameters
+    ----------
+    suggestion : Suggestion
+    finished : nibabel image, str or Path
+        Labels on the grid of the image.
+    so_far : nibabel image, str or Path, optional
+        Slices that are labelled already.
+
+    Returns
+    -------
+    labels : nibabel image, uint8
+        0 in all other slices.
+    """
+    grid = suggestion.result.dseg
+    data, affine = ras(grid)
+    kept = (
+        np.zeros(data.shape, np.uint8)
+        if so_far is None
+        else ras(volume.read(so_far))[0].astype(np.uint8)
+    )
+    codes, other = ras(volume.read(finished))
+    check_same_grid("the image", data, affine, volume.name_of(finished), codes, other)
+    patching.slices(kept, suggestion.plane)[suggestion.slices] = patching.slices(
+        codes, suggestion.plane
+    )[suggestion.slices]
+    return like(kept, grid)

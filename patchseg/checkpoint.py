@@ -1,0 +1,116 @@
+"""Weights and their card: a JSON file beside the weights that says what they are.
+
+Reading a card loads no network.
+"""
+
+import json
+from pathlib import Path
+
+import keras
+
+from patchseg.core.errors import InputError
+from patchseg.core.files import replacing, sha256, write_text
+from patchseg.unet import build
+
+SUFFIX = ".weights.h5"
+SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
+"""The weights that come with the package."""
+
+
+def write_card(path, architecture, **known):
+    """Write the card of the weights at `path`.
+
+    The arguments of `unet.build`, their sha256, and what else is known.
+    """
+    card = {"architecture": architecture, "sha256": sha256(path), **known}
+    write_text(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_card(path):
+    """Read what lies beside the weights.
+
+    A dict with `architecture`, `sha256` and what `write` was told.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or the weights are not those that the card was written for.
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIX):
+        raise InputError(f"{path}: not a name of weights; name a file that ends in {SUFFIX}")
+    for file in (path, card_path(path)):
+        if not file.is_file():
+            raise InputError(
+                f"{file}: no such file; weights are two files, NAME{SUFFIX} and NAME.json (the"
+                " train stage writes both)"
+            )
+    try:
+        found = json.loads(card_path(path).read_text(encoding="utf-8"))
+        expected = found["sha256"]
+        if not isinstance(found["architecture"], dict):
+            raise TypeError("'architecture' is not a table")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{card_path(path)}: not a card of weights ({error}); copy it again, or train again"
+        ) from error
+    if sha256(path) != expected:
+        raise InputError(
+            f"{path}: sha256 {sha256(path)[:12]}… is not {str(expected)[:12]}… of"
+            f" {card_path(path).name}; copy both files again"
+        )
+    return found
+
+
+def card_path(path):
+    """Return where the card of weights lies: NAME.json beside NAME.weights.h5."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix(SUFFIX) + ".json")
+
+
+def save(network, architecture, path, **known):
+    """Write the weights to `path` (.weights.h5) and what they are beside them (.json).
+
+    No code is stored.
+
+    Parameters
+    ----------
+    network : keras.Model
+    architecture : dict
+        The arguments of `build` that made it.
+    path : str or Path
+        Ends in ``.weights.h5``.
+    **known
+        What else is to be known of the network, for example how images were normalised for it.
+    """
+    path = Path(path)
+    # numbers the layers from 0, so that the file is the same whatever was built before
+    keras.utils.clear_session()
+    bare = build(
+        **architecture
+    )  # without the optimizer, whose state is twice as large as the weights
+    bare.set_weights(network.get_weights())
+    with replacing(path) as temporary:
+        bare.save_weights(temporary)
+    write_card(path, architecture, **known)
+
+
+def load(path):
+    """Build the network that the card of `path` describes and load its weights.
+
+    Raises
+    ------
+    InputError
+        See `checkpoint.read_card`; or if the weights do not fit the description.
+    """
+    found = read_card(path)
+    try:
+        network = build(**found["architecture"])
+        network.load_weights(path)
+    except Exception as error:  # h5py and Keras raise many kinds on a damaged file
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"{path}: the weights do not fit {card_path(path).name} ({reason}); copy both files"
+            " again, or train again"
+        ) from error
+    return network

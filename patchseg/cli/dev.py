@@ -1,0 +1,135 @@
+"""The commands of developers.
+
+The stages of the pipeline, and networks for brains of any species.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+across = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Train networks for brains of any species on the zoo, and score them (section across of"
+        " params.yaml)."
+    ),
+)
+Network = Annotated[
+    str, typer.Argument(help="A network of params.yaml, section across.", show_default=False)
+]
+Params = Annotated[Path, typer.Option("--params", help="The settings.")]
+
+
+@across.command()
+def train(
+    network: Network,
+    params: Params = Path("params.yaml"),
+    out: Annotated[Path, typer.Option(help="Folder for patches, weights and card.")] = Path(
+        "work/across"
+    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Threads that draw patches.")] = 2,
+):
+    """Draw patches from the network's brains and train on them; a killed run goes on where it was.
+
+    Takes an hour or more.
+    """
+    from patchseg.training import across
+
+    print(across.train(network, params, out, jobs))
+
+
+@across.command()
+def score(
+    weights: Annotated[Path, typer.Argument(help="Weights (.weights.h5).", show_default=False)],
+    brains: Annotated[list[str], typer.Argument(help="Brains of the zoo.", show_default=False)],
+    scale: Annotated[
+        list[float] | None, typer.Option(help="Magnification; repeat it to average several.")
+    ] = None,
+):
+    """Segment brains of the zoo and print Dice inside the labelled voxels."""
+    from patchseg.datasets.brains import names
+    from patchseg.scoring import on_zoo
+
+    for name in names(brains):
+        rows, result = on_zoo.score(weights, name, tuple(scale or (1.0,)))
+        dice = "  ".join(f"{row['tissue']} {row['dice']:.3f}" for row in rows)
+        print(
+            f"{name:16} {dice}  GM and WM"
+            f" {sum(row['dice'] for row in rows if row['tissue'] != 'CSF') / 2:.3f} "
+            f" {result.provenance['seconds']} s  {result.verdict}"
+        )
+
+
+@across.command()
+def evidence(
+    weights: Annotated[
+        list[Path],
+        typer.Argument(help="Weights (.weights.h5), each with its card.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Table; what it holds already is kept.")] = Path(
+        "artefacts/across/scores.csv"
+    ),
+):
+    """Score weights on every brain of the zoo that they were not trained on, beside HMRF and
+    Atropos."""
+    from patchseg.scoring import on_zoo
+
+    table = on_zoo.evidence(weights, out)
+    both = table[table.tissue.isin(["GM", "WM"])].pivot_table(
+        index="brain", columns="network", values="dice", sort=False
+    )
+    print(both.round(3).to_string())
+
+
+def sample(
+    folder: Annotated[str, typer.Argument(help="Folder of the dataset; made if needed.")] = "data",
+):
+    """Build the embedded sample, a BIDS dataset of three coronal blocks of the MNI template, from
+    the installed nilearn."""
+    from patchseg.datasets.sample import build
+
+    build(folder)
+    print(f"{folder}: three subjects written")
+
+
+def check(
+    folder: Annotated[
+        str,
+        typer.Argument(help="A BIDS dataset: participants.tsv, sub-*/anat, derivatives/labels."),
+    ] = "data",
+):
+    """Check a dataset before training on it: read every image and label and say what they hold."""
+    from patchseg.datasets.bids import subjects
+    from patchseg.images.grid import voxel_size_mm
+
+    for subject in subjects(folder):
+        image, labels, affine = subject.load()
+        size = " x ".join(f"{edge:.3g}" for edge in voxel_size_mm(affine))
+        print(
+            f"{subject.name}  {subject.species}  {subject.split} "
+            f" {' x '.join(map(str, image.shape))} voxels of {size} mm, {(labels > 0).sum()}"
+            " labelled"
+        )
+
+
+def strip(source: str, target: str):
+    """Copy a notebook without outputs and session metadata (a DVC stage)."""
+    from patchseg import pipeline
+
+    pipeline.strip(source, target)
+
+
+def stage(
+    name: Annotated[str, typer.Argument(help="preprocess, augment, train or evaluate.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe of params.yaml; evaluate takes none.")
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder, inside the project, that gets work/ and artefacts/.")
+    ] = ".",
+):
+    """Run one stage: its notebook, by papermill, with the settings of params.yaml."""
+    from patchseg import pipeline
+
+    pipeline.run_stage(name, recipe, out)

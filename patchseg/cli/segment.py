@@ -1,0 +1,143 @@
+"""The command `patchseg segment`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def segment(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Brain-extracted images (.nii, .nii.gz, .mgz), folders of them, or BIDS datasets.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")] = Path(
+        "derivatives/patchseg"
+    ),
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Brain mask, beside each image: '{stem}_mask.nii.gz' fills in the name. Default:"
+                " what is not 0."
+            )
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own .weights.h5, with its .json beside it. Default: those of the package."
+        ),
+    ] = None,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(
+            help=(
+                "Magnification; repeat it to average several. 1 shows brains at the size of the"
+                " training."
+            )
+        ),
+    ] = None,
+    volume: Annotated[int | None, typer.Option(help="Which volume of a 4D image, from 0.")] = None,
+    nan_as_background: Annotated[
+        bool,
+        typer.Option(
+            "--nan-as-background", help="Treat voxels that are NaN or infinite as background."
+        ),
+    ] = False,
+    head_check: Annotated[
+        bool, typer.Option(help="Refuse images that look like a whole head.")
+    ] = True,
+    n4: Annotated[
+        bool,
+        typer.Option(
+            "--n4", help="Correct a strong bias field first (needs: pip install 'patchseg[ants]')."
+        ),
+    ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            help="Let slices pass in overlapping tiles of this many pixels, if memory is short."
+        ),
+    ] = None,
+    sharpen: Annotated[
+        bool,
+        typer.Option(
+            help=(
+                "Let the image's own intensities move the borders, and what the weights were taught"
+                " of them."
+            )
+        ),
+    ] = True,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")
+    ] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do again what is there already.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be done.")
+    ] = False,
+    report: Annotated[bool, typer.Option(help="Write an HTML report of each image.")] = True,
+):
+    """Segment brain MRI into CSF, GM and WM, each image on its own grid.
+
+    Examples:
+
+        patchseg segment sub-01_T1w.nii.gz --out derivatives/
+
+        patchseg segment my_bids_dataset --out derivatives/ --jobs 2
+
+        patchseg segment *.nii.gz --out derivatives/ --mask '{stem}_mask.nii.gz'
+
+    For each image: labels (1 CSF, 2 GM, 3 WM), a probability map of each tissue, uncertainty,
+    volumes (mm³), a record (.json) and a report (.html). For all: volumes.tsv, qc.tsv, index.html.
+    A second run does only what is missing.
+
+    Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
+    qc.tsv), 2 the command could not start.
+    """
+    from patchseg import checkpoint
+    from patchseg.inference import batch, outputs, segmentation
+
+    segmentation.check_settings(tuple(scale or (1.0,)), tile)
+    checkpoint.read_card(weights or checkpoint.SHIPPED)
+    found = batch.find(images)
+    brains = batch.masks(found, mask)
+    if mask and "{" in mask:  # a glob such as *.nii.gz takes the masks along
+        kept = [
+            (image, brain)
+            for image, brain in zip(found, brains, strict=True)
+            if image.resolve() not in {b.resolve() for b in brains if b}
+        ]
+        found, brains = map(list, zip(*kept, strict=True)) if kept else (found, brains)
+    batch.check_names(found, out)
+    options = {
+        "weights_path": weights,
+        "scales": tuple(scale or (1.0,)),
+        "index": volume,
+        "nan_as_background": nan_as_background,
+        "head_check": head_check,
+        "n4": n4,
+        "tile": tile,
+        "sharpen": sharpen,
+        "overwrite": overwrite,
+    }
+    if dry_run:
+        for image, what in batch.plan(found, out, brains, options):
+            print(f"{image}  {what}")
+        return
+    outcomes = batch.run(found, out, brains, jobs, report, **options)
+    failed = sum(one.status == "failed" for one in outcomes)
+    if len(outcomes) > 1 or failed:
+        print(
+            f"{len(outcomes) - failed} of {len(outcomes)} images segmented; see"
+            f" {out / 'index.html'}"
+        )
+    elif report:
+        print(outputs.Place(outcomes[0].image, out).report)
+    if failed:
+        raise typer.Exit(1)

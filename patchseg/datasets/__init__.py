@@ -1,0 +1,1 @@
+"""Brains with labels: BIDS folders, the sample, the zoo."""

@@ -1,0 +1,162 @@
+"""A BIDS folder of T1w images with tissue labels: subjects, species, splits.
+
+participants.tsv                                            participant_id, species, split (train,
+val or test) sub-X/anat/sub-X_T1w.nii.gz                                 brain-extracted image
+derivatives/labels/sub-X/anat/sub-X_dseg.nii.gz             0 background, 1 CSF, 2 GM, 3 WM
+                      or ... sub-X_label-{GM,WM[,CSF]}_probseg.nii.gz    probabilities; without CSF
+                      it is brain - GM - WM
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from patchseg.core.errors import InputError
+from patchseg.core.tissues import TISSUES
+from patchseg.datasets.labels import labels_from_dseg, labels_from_probabilities
+from patchseg.images import brain, grid, volume
+
+COLUMNS = ("participant_id", "species", "split")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One brain: where its image and labels lie, and which split it belongs to."""
+
+    name: str
+    species: str
+    split: str
+    root: Path
+
+    @property
+    def image_path(self):
+        """Path of the T1w image."""
+        return self.root / self.name / "anat" / f"{self.name}_T1w.nii.gz"
+
+    @property
+    def label_paths(self):
+        """The label image, or the probability maps by tissue.
+
+        A dict from 'dseg' or the tissue to the path.
+        """
+        stem = self.root / "derivatives" / "labels" / self.name / "anat" / self.name
+        dseg = stem.with_name(f"{self.name}_dseg.nii.gz")
+        if dseg.exists():
+            return {"dseg": dseg}
+        maps = {
+            tissue: stem.with_name(f"{self.name}_label-{tissue}_probseg.nii.gz")
+            for tissue in TISSUES
+        }
+        missing = [str(maps[tissue]) for tissue in ("GM", "WM") if not maps[tissue].exists()]
+        if missing:
+            raise InputError(
+                f"{self.name}: no labels; neither {dseg} nor {', '.join(missing)} exists"
+            )
+        return {tissue: path for tissue, path in maps.items() if path.exists()}
+
+    @property
+    def files(self):
+        """Every file that is read for this subject."""
+        return [self.image_path, *self.label_paths.values()]
+
+    def load(self, top=100.0):
+        """Read image and labels.
+
+        Parameters
+        ----------
+        top : float
+            Percentile of the brain that becomes 1 (see `brain.normalise`).
+
+        Returns
+        -------
+        image : (x, y, z) ndarray of float32 in [0, 1], RAS+
+        labels : (x, y, z) ndarray of uint8, 0 background, 1 CSF, 2 GM, 3 WM
+        affine : (4, 4) ndarray, voxel to world in mm
+
+        Raises
+        ------
+        InputError
+            If a file cannot be used, or image and labels are on different grids.
+        """
+        data, affine = volume.load(self.image_path)
+        mask = brain.foreground(data, self.image_path)
+        image = brain.normalise(data, mask, top, self.image_path)
+        read = {}
+        for tissue, path in self.label_paths.items():
+            read[tissue], other = volume.load(path)
+            grid.check_same_grid(self.image_path, data, affine, path, read[tissue], other)
+        if "dseg" in read:
+            return image, labels_from_dseg(read["dseg"], self.label_paths["dseg"]), affine
+        return image, labels_from_probabilities(read, brain=mask), affine
+
+
+def subjects(root, split=None):
+    """List the subjects of a BIDS folder in the order of `participants.tsv`.
+
+    Parameters
+    ----------
+    root : str or Path
+        The dataset's folder.
+    split : {'train', 'val', 'test'}, optional
+        Only this split.
+
+    Returns
+    -------
+    subjects : list of Subject, not empty
+
+    Raises
+    ------
+    InputError
+        If `participants.tsv` is missing, lacks a column, repeats a subject, names an unknown split,
+        or a split is empty.
+    """
+    root = Path(root)
+    table = _participants(root / "participants.tsv")
+    everyone = [
+        Subject(row.participant_id, row.species, row.split, root) for row in table.itertuples()
+    ]
+    empty = [name for name in SPLITS if not any(subject.split == name for subject in everyone)]
+    if empty:
+        raise InputError(
+            f"{root / 'participants.tsv'}: no subject has split '{empty[0]}'; give at least one"
+            f" subject to each of {', '.join(SPLITS)}"
+        )
+    return [subject for subject in everyone if split in (None, subject.split)]
+
+
+def _participants(path):
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a dataset needs it with the columns {', '.join(COLUMNS)} (for"
+            " the sample: dvc pull)"
+        )
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: not a tab-separated table ({error}); save it as UTF-8 text with tabs"
+        ) from error
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise InputError(
+            f"{path}: column '{missing[0]}' is missing, found {', '.join(table.columns)}; add it"
+            " (columns are separated by tabs)"
+        )
+    twice = table.participant_id[table.participant_id.duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: {twice.iloc[0]} is listed twice; keep one row a subject")
+    odd = table.participant_id[~table.participant_id.str.fullmatch(r"sub-[0-9A-Za-z]+")]
+    if len(odd):
+        raise InputError(
+            f"{path}: participant_id '{odd.iloc[0]}' is not a BIDS name; use sub- and letters or"
+            " digits"
+        )
+    unknown = table[~table.split.isin(SPLITS)]
+    if len(unknown):
+        raise InputError(
+            f"{path}: split '{unknown.split.iloc[0]}' of {unknown.participant_id.iloc[0]} is"
+            f" unknown; use {', '.join(SPLITS)}"
+        )
+    return table

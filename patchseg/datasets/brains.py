@@ -1,0 +1,36 @@
+"""One brain with its labels, by name: of the zoo, or the template that nilearn carries."""
+
+from fnmatch import fnmatchcase
+
+from patchseg.core.errors import InputError
+from patchseg.datasets import zoo
+
+TEMPLATE = "mni"
+"""The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
+
+
+def names(patterns):
+    """Return the brains that the patterns name.
+
+    Entries of the zoo and `mni`, ``*`` for any letters.
+    """
+    known, found = [TEMPLATE, *zoo.entries()], []
+    for pattern in patterns:
+        fitting = [name for name in known if fnmatchcase(name, pattern)]
+        if not fitting:
+            raise InputError(
+                f"brain '{pattern}' is unknown; there are {', '.join(known[:8])} and more (patchseg"
+                " zoo list)"
+            )
+        found += [name for name in fitting if name not in found]
+    return found
+
+
+def load(name):
+    """Return species, image (or None), labels and affine of a brain of the zoo, or of the template
+    (see `zoo.load`)."""
+    if name != TEMPLATE:
+        return zoo.entry(name).species, *zoo.load(name)
+    from patchseg.datasets.sample import labelled_template
+
+    return "human", *labelled_template()

@@ -1,0 +1,125 @@
+"""The embedded sample.
+
+The MNI ICBM152 2009a T1w template that nilearn carries, cut into three coronal blocks.
+
+The template is left-right symmetric. Only a split along y (posterior to anterior) keeps the mirror
+image of a test voxel out of the training set.
+"""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import nilearn
+import numpy as np
+
+from patchseg.core.files import replacing
+from patchseg.core.tissues import TISSUES
+from patchseg.datasets.labels import labels_from_probabilities
+from patchseg.images import volume
+
+# Voxel ranges along y (1 mm): the brain covers 27 to 207. Six millimetres between neighbours are
+# left out.
+BLOCKS = {
+    "posterior": ("train", 27, 115),
+    "middle": ("val", 121, 141),
+    "anterior": ("test", 147, 208),
+}
+
+NOTICE = """MNI ICBM152 2009a nonlinear symmetric T1w template with its grey- and white-matter maps, 1 mm, as distributed with nilearn.
+
+Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University.
+Permission to use, copy, modify, and distribute this software and its documentation for any purpose and without fee is hereby
+granted, provided that the above copyright notice appear in all copies. The authors and McGill University make no representations
+about the suitability of this software for any purpose. It is provided "as is" without express or implied warranty. The authors
+are not responsible for any data loss, equipment damage, property loss, or injury to subjects or patients resulting from the use
+or misuse of this software package.
+
+Changes made here: cut into three coronal blocks; the maps are set to 0 outside the brain (where the T1w is 0); CSF = brain - GM - WM.
+
+V. S. Fonov, A. C. Evans, R. C. McKinstry, C. R. Almli, D. L. Collins (2009). Unbiased nonlinear average age-appropriate brain
+templates from birth to adulthood. NeuroImage 47, S102. doi:10.1016/S1053-8119(09)70884-5
+V. S. Fonov, A. C. Evans, K. Botteron, C. R. Almli, R. C. McKinstry, D. L. Collins (2011). Unbiased average age-appropriate atlases
+for pediatric studies. NeuroImage 54(1), 313-327. doi:10.1016/j.neuroimage.2010.07.033
+"""  # noqa: E501
+
+
+def build(folder):
+    """Write the sample as a BIDS dataset into `folder`, the same bytes each time.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if needed; files of the same name are replaced.
+    """
+    folder = Path(folder)
+    t1w, maps, affine = template()
+    derivatives = folder / "derivatives" / "labels"
+    _text(folder / "LICENSE", NOTICE)
+    _text(
+        folder / "README",
+        "Three coronal blocks of the MNI ICBM152 2009a template. See LICENSE for its copyright"
+        " notice.\n",
+    )
+    _text(
+        folder / "dataset_description.json",
+        _description("MNI ICBM152 2009a, three coronal blocks", "raw"),
+    )
+    _text(
+        derivatives / "dataset_description.json",
+        _description("Tissue probabilities of the three blocks", "derivative"),
+    )
+    rows = ["participant_id\tspecies\tsplit"]
+    for name, (split, start, stop) in BLOCKS.items():
+        subject = f"sub-{name}"
+        rows.append(f"{subject}\thomo sapiens\t{split}")
+        block = affine @ nib.affines.from_matvec(np.eye(3), [0, start, 0])
+        volume.save(folder / subject / "anat" / f"{subject}_T1w.nii.gz", t1w[:, start:stop], block)
+        for tissue in TISSUES:
+            path = derivatives / subject / "anat" / f"{subject}_label-{tissue}_probseg.nii.gz"
+            volume.save(path, maps[tissue][:, start:stop], block, slope=1 / 255)
+    _text(folder / "participants.tsv", "\n".join(rows) + "\n")
+
+
+def template():
+    """Return the whole template: T1w, {tissue.
+
+    Probability * 255} (all (x, y, z) uint8) and the affine.
+    """
+    folder = Path(nilearn.__file__).parent / "datasets" / "data"
+    images = {
+        kind: nib.load(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz")
+        for kind in ("t1", "gm", "wm")
+    }
+    t1w, gm, wm = (np.asarray(images[kind].dataobj) for kind in ("t1", "gm", "wm"))
+    brain = t1w > 0
+    gm, wm = gm * brain, wm * brain
+    csf = np.clip(255 * brain - gm.astype(int) - wm, 0, 255).astype(np.uint8)
+    return t1w, {"CSF": csf, "GM": gm, "WM": wm}, images["t1"].affine
+
+
+def labelled_template():
+    """Return the whole template with labels of its most probable tissues.
+
+    Image (x, y, z) float32, labels uint8, affine.
+    """
+    image, maps, affine = template()
+    probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}
+    return image.astype(np.float32), labels_from_probabilities(probabilities, image > 0), affine
+
+
+def _description(name, kind):
+    description = {
+        "Name": name,
+        "BIDSVersion": "1.9.0",
+        "DatasetType": kind,
+        "License": "see LICENSE",
+    }
+    if kind == "derivative":
+        description["GeneratedBy"] = [{"Name": "patchseg sample"}]
+    return json.dumps(description, indent=2) + "\n"
+
+
+def _text(path, text):
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,32 @@
+"""Every picture.
+
+Each function returns a `Picture`; `save` writes it as PNG, the same bytes each time.
+"""
+
+from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
+from patchseg.figures.stages import (
+    fold_sizes,
+    learning_curve,
+    loss_curve,
+    predictions,
+    slice_and_patches,
+    tissue_maps,
+    zoomed_pairs,
+)
+from patchseg.figures.style import Picture, save
+
+__all__ = [
+    "Picture",
+    "compared",
+    "fold_sizes",
+    "intensities",
+    "learning_curve",
+    "loss_curve",
+    "mosaic",
+    "predictions",
+    "save",
+    "slice_and_patches",
+    "tissue_maps",
+    "tissue_volumes",
+    "zoomed_pairs",
+]

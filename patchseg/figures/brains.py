@@ -1,0 +1,187 @@
+"""Pictures of whole brains: slices, labels, intensities, volumes."""
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from patchseg.core.tissues import COLOURS, TISSUES
+from patchseg.figures.style import LABEL_COLOURS, LABEL_NORM, STYLES, Picture, legend
+from patchseg.images.grid import AXES
+
+
+def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None, titles=None):
+    """Show slices of a brain along one axis and below them what was found there.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    values : (x, y, z) ndarray
+        Labels (uint8), or, with `colours`, a map in [0, 1].
+    voxel_mm : tuple of three float
+    axis : {'sagittal', 'coronal', 'axial'}
+    count : int
+        Slices, at most; evenly spaced.
+    colours : str, optional
+        A matplotlib colour map for `values`.
+    at : list of int, optional
+        These slices instead.
+    titles : list of str, optional
+        Their names; the number along the RAS+ axis unless given.
+
+    Returns
+    -------
+    figure : Picture
+    """
+    number = AXES.index(axis)
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    wide, high = [side for side in range(3) if side != number]
+    first, last = box[number].start, box[number].stop - 1
+    if at is None:
+        at = np.unique(
+            np.linspace(first + 0.08 * (last - first), last - 0.08 * (last - first), count)
+            .round()
+            .astype(int)
+        )
+    extent = [(box[side].stop - box[side].start) * voxel_mm[side] for side in (wide, high)]
+    width = 11 if count <= len(at) else max(4.5, 11 * len(at) / 4) if len(at) < 4 else 11
+    height = min(4, width / len(at) * extent[1] / extent[0])
+    figure = Picture(figsize=(width, 2 * height + 0.9), layout="constrained")
+    rows = figure.subplots(2, len(at), squeeze=False)
+    shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
+    titles = titles or [f"{'xyz'[number]} = {index}" for index in at]
+    for index, title, above, below in zip(at, titles, *rows, strict=True):
+        cut = tuple(index if side == number else box[side] for side in range(3))
+        above.imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
+        if colours:
+            shown = below.imshow(np.rot90(values[cut]), cmap=colours, vmin=0, vmax=1, **shape)
+        else:
+            below.imshow(
+                np.rot90(values[cut]),
+                cmap=LABEL_COLOURS,
+                norm=LABEL_NORM,
+                interpolation="nearest",
+                **shape,
+            )
+        above.set_title(title, fontsize=8)
+        above.set_axis_off()
+        below.set_axis_off()
+    left, right = ("L", "R") if wide == 0 else ("P", "A")
+    for place, letter in ((0.03, left), (0.97, right)):
+        align = "left" if letter == left else "right"
+        rows[0, 0].text(
+            place,
+            0.96,
+            letter,
+            transform=rows[0, 0].transAxes,
+            color="#F0E442",
+            ha=align,
+            va="top",
+            fontsize=9,
+            fontweight="bold",
+        )
+    if colours:
+        figure.colorbar(shown, ax=rows, shrink=0.8, label="0 certain, 1 no idea")
+    else:
+        legend(figure, loc="outside lower center")
+    return figure
+
+
+def compared(image, truth, found, voxel_mm, title):
+    """Show the middle slice along each axis: the image, its labels, and what was found.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    truth, found : (x, y, z) ndarray of uint8
+        0 in `truth` inside the brain means that nobody labelled it.
+    voxel_mm : tuple of three float
+    title : str
+
+    Returns
+    -------
+    figure : Picture
+    """
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    figure = Picture(figsize=(9, 9), layout="constrained")
+    panels = figure.subplots(3, 3)
+    for number, (axis, row) in enumerate(zip(AXES, panels, strict=True)):
+        wide, high = [side for side in range(3) if side != number]
+        middle = (box[number].start + box[number].stop) // 2
+        at = (
+            middle + (box[number].stop - box[number].start) // 10 if number == 0 else middle
+        )  # beside the midline, where the folds are
+        cut = tuple(at if side == number else box[side] for side in range(3))
+        shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
+        row[0].imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
+        for panel, labels in zip(row[1:], (truth, found), strict=True):
+            panel.imshow(
+                np.rot90(labels[cut]),
+                cmap=LABEL_COLOURS,
+                norm=LABEL_NORM,
+                interpolation="nearest",
+                **shape,
+            )
+        row[0].set_ylabel(f"{axis}, {'xyz'[number]} = {at}")
+        for panel in row:
+            panel.set(xticks=[], yticks=[])
+    for panel, name in zip(panels[0], ("image", "labels of the source", "patchseg"), strict=True):
+        panel.set_title(name)
+    figure.suptitle(title)
+    legend(figure, loc="outside lower center")
+    return figure
+
+
+def intensities(image, labels):
+    """Plot the histograms of the tissues' intensities.
+
+    Three humps that hardly overlap in a good T1w.
+    """
+    figure = Picture(figsize=(8.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    edges = np.linspace(0, 1, 81)
+    for number, tissue in enumerate(TISSUES):
+        found = image[labels == number + 1]
+        axes.hist(found, edges, histtype="stepfilled", color=COLOURS[tissue], alpha=0.45)
+        axes.hist(
+            found,
+            edges,
+            histtype="step",
+            color="black",
+            linestyle=STYLES[number],
+            linewidth=1.2,
+            label=tissue,
+        )
+    axes.set(
+        xlabel="intensity (0 background, 1 the brain's 99th percentile)",
+        ylabel="voxels",
+        xlim=(0, 1),
+    )
+    axes.legend()
+    return figure
+
+
+def tissue_volumes(table):
+    """Plot the volume of each tissue (cm³) with the interval that the views span (columns as in
+    `segmentation.Result.volumes`)."""
+    rows = table[table.tissue.isin(TISSUES)].iloc[::-1]
+    figure = Picture(figsize=(8.5, 2.2), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(
+        rows.tissue,
+        rows.probability_mm3 / 1000,
+        color=[COLOURS[tissue] for tissue in rows.tissue],
+        edgecolor="black",
+    )
+    spread = [
+        (rows.probability_mm3 - rows.low_mm3).clip(lower=0) / 1000,
+        (rows.high_mm3 - rows.probability_mm3).clip(lower=0) / 1000,
+    ]
+    axes.errorbar(
+        rows.probability_mm3 / 1000,
+        rows.tissue,
+        xerr=spread,
+        color="black",
+        linestyle="none",
+        capsize=4,
+    )
+    axes.set(xlabel="volume (cm³); bars from probabilities, whiskers from view to view")
+    return figure

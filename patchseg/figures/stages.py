@@ -1,0 +1,151 @@
+"""Pictures of the stages: patches, zoom-in, training, scores."""
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from scipy.ndimage import find_objects
+
+from patchseg.core.tissues import TISSUES
+from patchseg.figures.style import LINES, STYLES, Picture, legend, show_image, show_labels
+
+
+def slice_and_patches(image, patches, title):
+    """Show a slice on its square grid (h, h) beside its patches (n, p, p), with their numbers in
+    the order of `patching.extract`."""
+    figure = Picture(figsize=(8.5, 4.4), layout="constrained")
+    left, right = figure.subfigures(1, 2)
+    axes = left.subplots()
+    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1)
+    ticks = range(0, image.shape[0] + 1, patches.shape[1])
+    axes.set(title=title, xlabel="pixels", ylabel="pixels", xticks=ticks, yticks=ticks)
+    axes.grid(color="#E69F00", linewidth=0.7)
+    edge = int(np.sqrt(len(patches)))
+    numbers = np.rot90(np.arange(len(patches)).reshape(edge, edge))
+    for number, cell in zip(numbers.flat, right.subplots(edge, edge).flat, strict=True):
+        show_image(cell, patches[number])
+        cell.set_title(str(number), fontsize=8, pad=2)
+    right.suptitle(f"its {len(patches)} patches of {patches.shape[1]} × {patches.shape[2]} pixels")
+    return figure
+
+
+def zoomed_pairs(pairs):
+    """Show (image, mask, zoomed image, zoomed mask) tuples, a row each; without any, say so."""
+    if not pairs:
+        figure = Picture(figsize=(7.5, 0.8))
+        figure.text(0.5, 0.5, "This recipe zooms in on no patch.", ha="center", va="center")
+        return figure
+    figure = Picture(figsize=(7.5, 1.9 * len(pairs) + 0.6), layout="constrained")
+    grid = figure.subplots(len(pairs), 4, squeeze=False)
+    for row, (image, mask, zoomed_image, zoomed_mask) in zip(grid, pairs, strict=True):
+        show_image(row[0], image)
+        show_labels(row[1], mask)
+        show_image(row[2], zoomed_image)
+        show_labels(row[3], zoomed_mask)
+    for axes, title in zip(
+        grid[0], ("patch", "its mask", "zoomed in", "its mask, zoomed in"), strict=True
+    ):
+        axes.set_title(title)
+    legend(figure, loc="outside lower center")
+    return figure
+
+
+def learning_curve(history):
+    """Plot loss and validation Dice over the epochs of a history (see `loop.fit`)."""
+    figure = Picture(figsize=(8.5, 3.4), layout="constrained")
+    loss, dice = figure.subplots(1, 2)
+    loss.plot(history.epoch, history.loss, color=LINES[0], marker=".")
+    loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    for number, tissue in enumerate(reversed(TISSUES)):
+        dice.plot(
+            history.epoch,
+            history[f"val_dice_{tissue}"],
+            color=LINES[number],
+            linestyle=STYLES[number],
+            marker=".",
+            label=tissue,
+        )
+    best = int(history.val_dice.argmax())
+    dice.axvline(
+        history.epoch[best],
+        color="grey",
+        linewidth=0.8,
+        label=f"best mean, epoch {history.epoch[best]}",
+    )
+    dice.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
+    dice.legend(loc="lower right")
+    return figure
+
+
+def loss_curve(losses):
+    """Plot the mean loss of each round of a fine-tuning."""
+    figure = Picture(figsize=(6, 2.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(range(1, len(losses) + 1), losses, color=LINES[0], marker="o")
+    axes.set(xlabel="round", ylabel="mean loss", ylim=(0, None), title="fine-tuning")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def predictions(rows):
+    """Show (title, image, true labels, predicted labels) tuples, a row each."""
+    figure = Picture(figsize=(6.6, 2.1 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for axes, (title, image, truth, predicted) in zip(grid, rows, strict=True):
+        show_image(axes[0], image)
+        show_labels(axes[1], truth)
+        show_labels(axes[2], predicted)
+        axes[0].set_title(title, fontsize=9, loc="left")
+    figure.suptitle("image, true mask, prediction")
+    legend(figure, loc="outside lower center")
+    return figure
+
+
+def tissue_maps(title, image, truth, predicted):
+    """Show an image beside its true and predicted labels, and where they differ (white), cropped to
+    what is not empty."""
+    box = find_objects((image > 0).astype(np.uint8))[0]
+    box = tuple(slice(max(0, side.start - 4), side.stop + 4) for side in box)
+    image, truth, predicted = image[box], truth[box], predicted[box]
+    figure = Picture(
+        figsize=(11, 1.2 + 2.7 * image.shape[1] / image.shape[0]), layout="constrained"
+    )
+    axes = figure.subplots(1, 4)
+    show_image(axes[0], image)
+    show_labels(axes[1], truth)
+    show_labels(axes[2], predicted)
+    axes[3].imshow(np.rot90(truth != predicted), cmap="gray", interpolation="nearest")
+    axes[3].set_axis_off()
+    for cell, name in zip(
+        axes, ("T1w", "true labels", "prediction", "they differ (white)"), strict=True
+    ):
+        cell.set_title(name)
+    figure.suptitle(title)
+    legend(figure, loc="outside lower center")
+    return figure
+
+
+def fold_sizes(curve):
+    """Plot Dice against fold size, a panel a tissue and a line a recipe (columns recipe, fold_size,
+    tissue, dice)."""
+    figure = Picture(figsize=(10, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(TISSUES), sharey=True)
+    for axes, tissue in zip(panels, reversed(TISSUES), strict=True):
+        for number, (recipe, rows) in enumerate(
+            curve[curve.tissue == tissue].groupby("recipe", sort=False)
+        ):
+            axes.plot(
+                rows.fold_size,
+                rows.dice,
+                color=LINES[number % 3],
+                linestyle=STYLES[number % 3],
+                marker="os^"[number % 3],
+                label=recipe,
+            )
+        axes.axvline(1, color="grey", linewidth=0.8)
+        axes.set(title=tissue, xlabel="fold size (1 = as trained)")
+        axes.set_xticks(
+            sorted(curve.fold_size.unique()),
+            [f"{size:g}" for size in sorted(curve.fold_size.unique())],
+        )
+    panels[0].set_ylabel("Dice, pooled over patches")
+    panels[0].legend(loc="lower center")
+    return figure

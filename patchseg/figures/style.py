@@ -1,0 +1,65 @@
+"""What all pictures share.
+
+Colours, a figure that is the same each time, images and labels in a panel.
+"""
+
+import io
+
+import numpy as np
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from patchseg.core.files import replacing
+from patchseg.core.tissues import COLOURS
+
+LABEL_COLOURS = ListedColormap(["black", *COLOURS.values()])
+LABEL_NORM = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
+LINES = {0: "#0072B2", 1: "#D55E00", 2: "#009E73"}
+STYLES = ("-", "--", ":")
+
+
+class Picture(Figure):
+    """A matplotlib figure that Jupyter shows without pyplot and its global state, and that is the
+    same each time it is drawn."""
+
+    def savefig(self, *arguments, **options):
+        """Lay out once, then save: matplotlib's layout moves a little at each drawing."""
+        if self.get_layout_engine() is not None:
+            self.draw_without_rendering()
+            self.set_layout_engine("none")
+        super().savefig(*arguments, **options)
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        self.savefig(buffer, dpi=100, metadata={"Software": None})
+        return buffer.getvalue()
+
+
+def save(figure, path):
+    """Write a figure as PNG (100 dpi) under a temporary name, then rename it."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, metadata={"Software": None})
+
+
+def show_image(axes, image):
+    """Show a (h, w) image in [0, 1] in grey, the second axis upwards."""
+    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
+
+
+def show_labels(axes, labels):
+    """Show (h, w) labels in the colours of the tissues, the second axis upwards."""
+    axes.imshow(np.rot90(labels), cmap=LABEL_COLOURS, norm=LABEL_NORM, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def legend(figure, **position):
+    """Name the tissues' colours below a figure."""
+    handles = [
+        Patch(facecolor=colour, edgecolor="black", label=tissue)
+        for tissue, colour in COLOURS.items()
+    ]
+    figure.legend(
+        handles=handles, ncols=len(handles), frameon=False, **({"loc": "lower center"} | position)
+    )

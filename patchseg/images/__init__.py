@@ -1,0 +1,1 @@
+"""One image: reading, grid, brain, bias field."""

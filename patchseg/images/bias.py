@@ -1,0 +1,37 @@
+"""Bias fields: N4, for images whose brightness changes a lot from side to side."""
+
+import numpy as np
+
+from patchseg.core.errors import InputError
+
+
+def n4(data, mask, voxel_mm):
+    """Remove a smooth brightness from an image (N4ITK, Tustison 2010).
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float32
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    corrected : (x, y, z) ndarray of float32, 0 outside the mask
+    """
+    ants = load_ants()
+    image, inside = (
+        ants.from_numpy(np.asarray(part, np.float32), spacing=list(voxel_mm))
+        for part in (np.maximum(data, 0) * mask, mask)
+    )
+    return ants.n4_bias_field_correction(image, mask=inside).numpy().astype(np.float32) * mask
+
+
+def load_ants():
+    """Import ANTs, which is an extra; an InputError says how to install it."""
+    try:
+        import ants
+    except ImportError as error:
+        raise InputError(
+            "N4 and Atropos need ANTs, which is not installed; run: pip install 'patchseg[ants]'"
+        ) from error
+    return ants

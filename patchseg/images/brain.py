@@ -1,0 +1,228 @@
+"""Which voxels are brain, how bright and how large it is, and whether a head is still on."""
+
+import numpy as np
+from scipy import ndimage
+
+from patchseg.core.errors import InputError
+from patchseg.images import grid, volume
+
+# a part smaller than this share of the largest one is no brain: a stray voxel, an artefact
+KEEP = 0.05
+FULL = 0.9  # share of foreground voxels above which there is no empty background
+FACES = 0.5  # share of the voxels on the image's faces that the background holds
+DIP = 0.75  # the skull: a shell this much darker than what lies outside and inside of it
+_COARSE = 96  # voxels along the longest edge on which depth is measured
+
+
+def foreground(data, path="image"):
+    """Return the brain of a brain-extracted image.
+
+    Its non-zero voxels, without stray parts, with its holes filled.
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float
+        The background is one value (see `background`). A few negative voxels, as interpolation
+        leaves them, are background, too; where the brain's own intensities lie around 0, as after a
+        z-score, everything but the background's value is brain.
+    path : str or Path, optional
+        Named in the error.
+
+    Returns
+    -------
+    mask : (x, y, z) ndarray of bool
+
+    Raises
+    ------
+    InputError
+        If all voxels are equal.
+    """
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        raise InputError(
+            f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is"
+            " the right image"
+        )
+    mask = data != background(data) if _signed(data) else data > background(data)
+    box = bounding_box(mask)
+    mask[box] = _large_parts(mask[box])
+    mask[box] = ndimage.binary_fill_holes(mask[box])
+    return mask
+
+
+def background(data):
+    """Return the intensity of the background: the value that half of the image's faces hold.
+
+    Else 0 if there is one, else the minimum.
+    """
+    faces = np.concatenate(
+        [
+            np.take(data, end, axis).ravel()
+            for axis in range(data.ndim)
+            if data.shape[axis] > 2
+            for end in (0, -1)
+        ]
+        or [data.ravel()]
+    )
+    values, counts = np.unique(faces, return_counts=True)
+    if counts.max() >= FACES * len(faces):
+        return float(values[counts.argmax()])
+    return 0.0 if (data == 0).any() and data.max() > 0 else float(data.min())
+
+
+def _signed(data):
+    """Whether intensities lie on both sides of a background of 0, as after a z-score, and not only
+    by interpolation."""
+    if background(data) != 0 or data.min() >= 0:
+        return False
+    below, above = -data[data < 0], data[data > 0]
+    return below.size > 0.05 * above.size and float(np.median(below)) > 0.05 * float(
+        np.median(above)
+    )
+
+
+def bounding_box(mask):
+    """Return the slices of the smallest box around the true voxels of a mask that has some."""
+    return ndimage.find_objects(mask.astype(np.uint8))[0]
+
+
+def _large_parts(mask):
+    parts, _ = ndimage.label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return (sizes >= KEEP * sizes.max())[parts]
+
+
+def normalise(data, mask, top=99.0, path="image"):
+    """Scale `data` linearly so that the background becomes 0 and a percentile of the brain 1.
+
+    What is brighter is cut to 1.
+
+    Parameters
+    ----------
+    data, mask : ndarray of float, ndarray of bool
+    top : float
+        Percentile of the brain's intensities, in (0, 100]. 100 is the maximum: min-max scaling, the
+        original recipe, which a few bright voxels can spoil.
+    path : str or Path, optional
+        Named in the error.
+
+    Returns
+    -------
+    normalised : ndarray of float32 in [0, 1], 0 outside the mask
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or its voxels are all equal to the background.
+
+    Examples
+    --------
+    >>> data = np.array([0.0, 1.0, 4.0, 90.0])
+    >>> normalise(data, data > 0, top=50).tolist()
+    [0.0, 0.25, 1.0, 1.0]
+    """
+    inside = data[mask]
+    if inside.size == 0:
+        raise InputError(f"{path}: the mask holds no voxel; check that it belongs to this image")
+    darkest, high = (float(value) for value in np.percentile(inside, [1, top]))
+    low = background(data)
+    if (
+        not darkest - (high - darkest) <= low <= darkest
+    ):  # a brain around 0, or far above its background
+        low = darkest
+    if not high > low:
+        raise InputError(
+            f"{path}: the brain's voxels are all {high:g}, so there is nothing to segment; check"
+            " that this is the right image"
+        )
+    return (np.clip((data - low) / (high - low), 0, 1) * mask).astype(np.float32)
+
+
+def size_mm(mask, voxel_mm):
+    """Return the cube root (mm) of the brain's volume.
+
+    110 in a person, 46 in a macaque, 12 in a mouse lemur, about.
+    """
+    return float((mask.sum() * np.prod(voxel_mm)) ** (1 / 3))
+
+
+def depth_profile(image, mask, voxel_mm):
+    """Return the median intensity in shells from the surface inwards.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float32 in [0, 1]
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    profile : (8,) ndarray of float, or None
+        Shells between 0, 5, 10, 15, 20, 30, 40, 60 and 100 % of the greatest depth; None for an
+        image of few slices, which has no depth.
+    """
+    box = bounding_box(mask)
+    image, mask = image[box], mask[box]
+    if min(mask.shape) < 16:
+        return None
+    step = max(1, max(mask.shape) // _COARSE)
+    image, mask = image[::step, ::step, ::step], np.pad(mask[::step, ::step, ::step], 1)
+    depth = ndimage.distance_transform_edt(mask, sampling=voxel_mm)[1:-1, 1:-1, 1:-1] - 0.5 * min(
+        voxel_mm
+    )
+    shells = np.digitize(depth / max(depth.max(), 1e-9), [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
+    if len(np.unique(shells[shells > 0])) < 8:
+        return None
+    return ndimage.median(image, shells, range(1, 9))
+
+
+def check_no_head(mask, profile, path="image"):
+    """Raise InputError if an image without a mask looks like a whole head.
+
+    No empty background, or a dark shell (skull) inside.
+
+    Parameters
+    ----------
+    mask : (x, y, z) ndarray of bool
+        Of `foreground`.
+    profile : (8,) ndarray of float or None
+        Of `depth_profile`.
+    """
+    advice = (
+        "extract the brain first (SynthStrip, HD-BET, BET), give its mask (--mask), or, if it is"
+        " extracted, say --no-head-check"
+    )
+    share = mask.mean()
+    if share > FULL:
+        raise InputError(
+            f"{path}: {share:.0%} of the voxels are not 0, so the brain cannot be told from the"
+            f" rest; {advice}"
+        )
+    if profile is not None and any(
+        profile[i] < DIP * min(profile[:i].max(), profile[i + 1 :].max()) for i in range(1, 7)
+    ):
+        raise InputError(
+            f"{path}: a dark shell lies under a bright surface, as skull under scalp: the head"
+            f" seems to be on; {advice}"
+        )
+
+
+def read_mask(mask, name, data, affine):
+    """Read a brain mask in RAS+ order and check that it lies on the grid of the image `name`."""
+    try:
+        found, other = grid.ras(volume.read(mask))
+    except InputError as error:
+        raise InputError(
+            str(error).replace(
+                "; replace them, or treat them as background (--nan-as-background)",
+                " in a mask; write it again with 0 and 1",
+            )
+        ) from error
+    grid.check_same_grid(name, data, affine, volume.name_of(mask), found, other)
+    inside = found != 0
+    if not inside.any():
+        raise InputError(
+            f"{volume.name_of(mask)}: the mask is 0 everywhere; draw or compute it again"
+        )
+    return inside

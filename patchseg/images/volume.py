@@ -1,0 +1,281 @@
+"""One image: read it with every check, and write it whole or not at all."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import psutil
+
+from patchseg.core.errors import InputError
+from patchseg.core.files import replacing
+from patchseg.images.grid import ras, unit_mm
+
+EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
+# of an image while it is segmented: its data, a copy in RAS+ order, three probabilities and the
+# uncertainties
+BYTES_PER_VOXEL = 32
+VOXEL_MM = (
+    0.005,
+    25.0,
+)  # edges outside this range are a mistake in the header: microscopy is finer, no MRI is coarser
+
+
+def read(source, index=None, fill=False):
+    """Read an image and check it.
+
+    Parameters
+    ----------
+    source : str, Path or nibabel image
+        ``.nii``, ``.nii.gz``, ``.mgz`` or ``.mgh``.
+    index : int, optional
+        Which volume of a 4D image, from 0.
+    fill : bool
+        Treat voxels that are NaN or infinite as background (0, or the minimum where there is
+        nothing but lower values) instead of refusing them.
+
+    Returns
+    -------
+    image : nibabel.spatialimages.SpatialImage
+        3D, in memory, with its own header; the data is float32 and finite, in the image's own axis
+        order.
+
+    Raises
+    ------
+    InputError
+        Naming file, value and mend: missing, not readable, another format, truncated, larger than
+        the memory, not 3D, not real-valued, not finite, or a header without a usable affine.
+    """
+    name = name_of(source)
+    image = _open(Path(source)) if isinstance(source, str | Path) else source
+    try:
+        affine, dtype, shape = (
+            np.asarray(image.affine, float),
+            np.dtype(image.get_data_dtype()),
+            tuple(map(int, image.shape)),
+        )
+    except Exception as error:
+        raise InputError(
+            f"{name}: the header is damaged ({error}); convert the image again from its source"
+        ) from error
+    if dtype.kind not in "iufb":
+        kind = "RGB colour" if dtype.kind == "V" else str(dtype)
+        raise InputError(
+            f"{name}: voxels of type {kind} are not real numbers; convert it to a grey-scale image"
+        )
+    index = _which_volume(name, shape, index)
+    _check_affine(name, affine, unit_mm(image))
+    _check_memory(name, shape)
+    if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
+        _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
+    data = _voxels(name, image, index)
+    bad = 1 - np.isfinite(data).mean()
+    if bad and not fill:
+        raise InputError(
+            f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as"
+            " background (--nan-as-background)"
+        )
+    if bad:
+        finite = np.isfinite(data)
+        data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
+    header = image.header.copy()
+    if hasattr(header, "set_slope_inter"):
+        header.set_slope_inter(None, None)
+    return type(image)(data, affine, header)
+
+
+def name_of(source):
+    """Return the path of an image, or of a nibabel image its file name, for messages."""
+    return str(source) if isinstance(source, str | Path) else str(source.get_filename() or "image")
+
+
+def check_file(path):
+    """Raise InputError unless `path` is a file that can be opened and has the extension of an
+    image."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not an image; name a file in it")
+        if not path.exists():
+            raise InputError(f"{path}: no such file; check the name and the folder")
+        if not path.is_file():
+            raise InputError(
+                f"{path}: not a regular file (a pipe or a device); write the image to a file first"
+            )
+        with open(path, "rb") as handle:
+            empty = not handle.read(1)
+    except PermissionError as error:
+        raise InputError(
+            f"{path}: you may not read this file; ask for its permission (chmod +r)"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened ({error.strerror}); check the name and the disc"
+        ) from error
+    if not path.name.lower().endswith(EXTENSIONS):
+        raise InputError(
+            f"{path}: extension '{path.suffix}' is not one of {', '.join(EXTENSIONS)}; convert it,"
+            " for example with dcm2niix for DICOM"
+        )
+    if empty:
+        raise InputError(f"{path}: the file is empty; copy it again")
+
+
+def _open(path):
+    check_file(path)
+    try:
+        image = nib.load(path)
+        with nib.openers.ImageOpener(path) as handle:
+            raw = type(image).header_class.from_fileobj(
+                handle, check=False
+            )  # because nibabel makes an edge of 0 a 1
+    except (
+        Exception
+    ) as error:  # nibabel and the libraries below it raise many kinds on a damaged file
+        raise InputError(
+            f"{path}: not a readable NIfTI or MGH image ({error}); the file may be truncated or of"
+            " another format"
+        ) from error
+    if (
+        "magic" in raw
+        and bytes(raw["magic"].tobytes()).startswith(b"n+")
+        and raw["vox_offset"] < raw.single_vox_offset
+    ):
+        raise InputError(
+            f"{path}: the header says that the voxels begin at byte {float(raw['vox_offset']):g},"
+            " inside the header; convert it again from its source"
+        )
+    if "pixdim" in raw and raw["sform_code"] == 0 and not raw["pixdim"][1:4].all():
+        shown = " x ".join(f"{size:.3g}" for size in raw["pixdim"][1:4])
+        raise InputError(
+            f"{path}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)"
+        )
+    return image
+
+
+def _which_volume(name, shape, index):
+    """Return the index along the fourth axis, or None for a 3D image."""
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise InputError(
+            f"{name}: shape {shape} is not that of a volume (x, y, z); save one volume of it"
+        )
+    if len(shape) == 3:
+        if index not in (None, 0):
+            raise InputError(
+                f"{name}: volume {index} was asked for, but the image is 3D; leave --volume away"
+            )
+        return None
+    if index is None and shape[3] > 1:
+        raise InputError(
+            f"{name}: shape {shape} is 4D, {shape[3]} volumes; choose one with --volume N, from 0"
+            f" to {shape[3] - 1}"
+        )
+    index = index or 0
+    if not 0 <= index < shape[3]:
+        raise InputError(
+            f"{name}: volume {index} does not exist; choose one from 0 to {shape[3] - 1}"
+        )
+    return index
+
+
+def _check_affine(name, affine, unit):
+    if not np.isfinite(affine).all():
+        raise InputError(
+            f"{name}: the affine {affine.tolist()} is not finite; mend the header's sform or qform"
+        )
+    sizes = nib.affines.voxel_sizes(affine) * unit
+    shown = " x ".join(f"{size:.3g}" for size in sizes)
+    if not sizes.all():
+        raise InputError(
+            f"{name}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)"
+        )
+    if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
+        raise InputError(
+            f"{name}: voxel size {shown} mm is outside {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm; mend"
+            " the header (pixdim, sform, units)"
+        )
+    if abs(np.linalg.det(affine[:3, :3])) * unit**3 < 0.05 * sizes.prod():
+        raise InputError(
+            f"{name}: the affine {np.round(affine, 4).tolist()} is singular, its axes nearly"
+            " coincide; mend the header's sform or qform"
+        )
+
+
+def _check_memory(name, shape):
+    need, free = (
+        float(np.prod(shape[:3], dtype=float)) * BYTES_PER_VOXEL,
+        psutil.virtual_memory().available,
+    )
+    if need > free:
+        raise InputError(
+            f"{name}: shape {shape[:3]} needs about {need / 2**30:.3g} GiB of memory,"
+            f" {free / 2**30:.3g} GiB are free; crop or downsample it, or check whether the header"
+            " is damaged"
+        )
+
+
+def _check_gzip(path, expected):
+    """Read a compressed file to its end, because only then its checksum is compared."""
+    size, limit = 0, expected + 2**24
+    try:
+        with gzip.open(path) as handle:
+            while block := handle.read(2**20):
+                size += len(block)
+                if size > limit:
+                    raise InputError(
+                        f"{path}: holds more data than its header says ({expected} bytes of"
+                        " voxels); the header may be damaged"
+                    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{path}: the compressed file is truncated or damaged ({error}); copy it again"
+        ) from error
+
+
+def _voxels(name, image, index):
+    try:
+        with np.errstate(all="ignore"):
+            data = np.asanyarray(image.dataobj if index is None else image.dataobj[..., index])
+            return np.array(data, dtype=np.float32)
+    except Exception as error:  # see _open
+        raise InputError(
+            f"{name}: the voxels cannot be read ({error}); the file may be truncated, copy it again"
+        ) from error
+
+
+def load(path):
+    """Read a 3D image (see `read`) in the axis order closest to RAS+.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    data : (x, y, z) ndarray of float32
+    affine : (4, 4) ndarray of float64
+        Voxel to world (mm) of `data`.
+    """
+    return ras(read(path))
+
+
+def write(image, path):
+    """Write a nibabel image under a temporary name, then rename it.
+
+    The same input gives the same bytes.
+    """
+    with replacing(path) as temporary:
+        nib.save(image, temporary)
+
+
+def save(path, data, affine, slope=None):
+    """Write an array (x, y, z) as a NIfTI image in mm (see `write`).
+
+    Readers multiply the stored values by `slope`, if given.
+    """
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0)
+    write(image, path)

@@ -1,0 +1,1 @@
+"""One image to its tissues, many images, reports."""

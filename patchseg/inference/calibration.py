@@ -1,0 +1,220 @@
+"""What the labelled voxels of an animal say about how the network's answers and the image's
+intensities go together there.
+
+A network that never saw the animal is wrong in a regular way: its borders lie too far in or out, a
+tissue is too dark for it. A few hundred labelled voxels tell how. Logistic regression (multinomial,
+on the features below and their products) learns it in a second or two. It starts from the
+probabilities that are there and moves them only as far as the labels ask for: few labels move them
+little. It holds for brains of about the same size; other brains are left as they are.
+"""
+
+import numpy as np
+from scipy import ndimage, optimize, special
+
+from patchseg.core.tissues import TISSUES
+from patchseg.images import brain
+from patchseg.inference import refine
+
+LEAST = 100
+"""Labelled voxels below which nothing is learned."""
+MOST = 10_000
+"""Labelled voxels that the regression is fitted to, at most; drawn at random."""
+BLURS = (0.7, 1.5, 3.0)
+"""Widths (pixels of the network) at which the image is smoothed."""
+WIDE = 3.0
+"""Width (pixels) at which the network's answers are smoothed."""
+DEEP = 30.0
+"""Depth below the brain's surface (pixels) from which on all is equally deep."""
+FLOOR = 1e-3
+RIDGE = 5.0
+"""The penalty on the squared weights of the standardised terms is this times the root of the number
+of voxels: neighbours tell much the same."""
+LEAST_SURE = 0.02
+"""A tissue's probability before the labels speak is at least this, so that they can still choose
+it."""
+FEATURES = 14
+TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
+"""Features and their products."""
+FARTHEST = 4.0
+"""Standard deviations from the labelled voxels' mean beyond which a feature counts as no farther.
+
+Nothing is known there.
+"""
+LEAST_SPREAD = 0.1
+"""Features that hardly vary among the labelled voxels count as varying by this.
+
+Elsewhere in the brain they may vary more.
+"""
+CHUNK = 200_000
+"""Voxels at a time, so that the products of the features need little memory."""
+
+
+def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
+    """Describe each voxel of the brain.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float32 in [0, 1]
+    plain, sharp : (x, y, z, 3) ndarray of float32
+        Probabilities of the network, and those that `refine.refine` makes of them.
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+    pixel_mm : float
+        The network's pixel.
+
+    Returns
+    -------
+    found : (n, 14) ndarray of float32
+        In the order of the mask's voxels: logarithms of the probabilities, intensity, smoothed
+        intensities, smoothed probabilities, depth.
+    """
+    pixel = [pixel_mm / edge for edge in voxel_mm]  # voxels
+    share = mask.astype(np.float32)
+    found = [
+        np.log(np.maximum(one[mask][:, tissue], FLOOR))
+        for one in (plain, sharp)
+        for tissue in range(len(TISSUES))
+    ]
+    found.append(image[mask])
+    for width in BLURS:
+        blur = [width * edge for edge in pixel]
+        found.append(
+            (
+                ndimage.gaussian_filter(image * share, blur)
+                / np.maximum(ndimage.gaussian_filter(share, blur), 0.1)
+            )[mask]
+        )
+    found += [
+        ndimage.gaussian_filter(plain[..., tissue], [WIDE * edge for edge in pixel])[mask]
+        for tissue in range(len(TISSUES))
+    ]
+    deep = ndimage.distance_transform_edt(np.pad(mask, 1), [edge / pixel_mm for edge in voxel_mm])[
+        1:-1, 1:-1, 1:-1
+    ]
+    found.append(np.minimum(deep[mask], DEEP))
+    return np.stack(found, axis=1).astype(np.float32)
+
+
+def fit(found, sharp, labels, seed=0):
+    """Learn from labelled voxels.
+
+    Parameters
+    ----------
+    found : (n, 14) ndarray of float32
+        `features` of the labelled voxels.
+    sharp : (n, 3) ndarray of float32
+        Their probabilities so far.
+    labels : (n,) ndarray of uint8
+        1 CSF, 2 GM, 3 WM.
+    seed : int
+
+    Returns
+    -------
+    calibration : dict of lists, or None
+        For `apply`, and for a card. None if there is too little to learn from: fewer than `LEAST`
+        voxels, or one tissue only.
+    """
+    tissues = np.unique(labels)
+    if len(labels) < LEAST or len(tissues) < 2:
+        return None
+    rows = np.random.default_rng(seed).permutation(len(labels))[:MOST]
+    center, scale = (
+        found[rows].mean(axis=0, dtype=float),
+        np.maximum(found[rows].std(axis=0, dtype=float), LEAST_SPREAD),
+    )
+    terms = _terms(found[rows], center, scale)
+    middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), LEAST_SPREAD)
+    terms, truth, start = (
+        (terms - middle) / spread,
+        labels[rows, None] == tissues,
+        _scores(sharp[rows][:, tissues - 1]),
+    )
+    size, ridge = (terms.shape[1], len(tissues)), RIDGE * np.sqrt(len(rows))
+
+    def loss(numbers):
+        weights, bias = numbers[: -len(tissues)].reshape(size), numbers[-len(tissues) :]
+        score = start + terms @ weights + bias
+        wrong = special.softmax(score, axis=1) - truth
+        value = -special.log_softmax(score, axis=1)[truth].sum() + ridge / 2 * (weights**2).sum()
+        return value, np.concatenate(
+            [(terms.T @ wrong + ridge * weights).ravel(), wrong.sum(axis=0)]
+        )
+
+    numbers = optimize.minimize(
+        loss,
+        np.zeros((size[0] + 1) * size[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 200},
+    ).x
+    weights, bias = numbers[: -len(tissues)].reshape(size).T / spread, numbers[-len(tissues) :]
+    numbers = {
+        "center": center,
+        "scale": scale,
+        "weights": weights,
+        "bias": bias - weights @ middle,
+    }
+    return {
+        "tissues": [TISSUES[n - 1] for n in tissues],
+        **{name: np.round(value, 6).tolist() for name, value in numbers.items()},
+    }
+
+
+def with_image(network, image, plain, mask, voxel_mm):
+    """Let the image's intensities have their say.
+
+    Refined, and calibrated where the network was adapted to brains of this size.
+
+    Parameters
+    ----------
+    network : patchseg.inference.networks.Network
+    image : (x, y, z) ndarray of float32 in [0, 1]
+    plain : (x, y, z, 3) ndarray of float32
+        Probabilities of the network.
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    probabilities : (x, y, z, 3) ndarray of float32
+        They sum to 1 in the mask and are 0 outside.
+    """
+    sharp, size_mm = refine.refine(image, plain, mask, voxel_mm), brain.size_mm(mask, voxel_mm)
+    if not network.calibrates(size_mm):
+        return sharp
+    found = features(image, plain, sharp, mask, voxel_mm, size_mm / network.brain_pixels)
+    result = np.zeros_like(plain)
+    result[mask] = apply(network.calibration, found, sharp[mask])
+    return result
+
+
+def apply(calibration, found, sharp):
+    """Return the probabilities (n, 3) of voxels with these `features`, which were (n, 3) `sharp`.
+
+    Of a tissue that was not labelled they still are.
+    """
+    center, scale, weights, bias = (
+        np.array(calibration[name], np.float32) for name in ("center", "scale", "weights", "bias")
+    )
+    known = [TISSUES.index(tissue) for tissue in calibration["tissues"]]
+    result = sharp.copy()
+    for start in range(0, len(found), CHUNK):
+        part = slice(start, start + CHUNK)
+        score = (
+            _scores(sharp[part][:, known]) + _terms(found[part], center, scale) @ weights.T + bias
+        )
+        rest = 1 - np.delete(sharp[part], known, axis=1).sum(axis=1, keepdims=True)
+        result[part, known] = rest * special.softmax(score, axis=1)
+    return result
+
+
+def _scores(probabilities):
+    """Return the logarithms of probabilities, none of them too small."""
+    return np.log(np.maximum(probabilities, LEAST_SURE))
+
+
+def _terms(found, center, scale):
+    """Return standardised features, and their products with one another."""
+    near = np.clip((found - center) / scale, -FARTHEST, FARTHEST)
+    left, right = np.triu_indices(near.shape[1])
+    return np.concatenate([near, near[:, left] * near[:, right]], axis=1)

@@ -1,0 +1,150 @@
+"""Is the result to be trusted? Checks that say good, look or bad, each with its reason."""
+
+import numpy as np
+import pandas as pd
+
+from patchseg.core.tissues import TISSUES
+from patchseg.images import brain
+
+VERDICTS = ("good", "look", "bad")
+# T1w of the zoo: entropy 0.34 to 0.39, disagreement 0.09 to 0.13; the chimpanzee's T2w, whose Dice
+# is 0.06 lower: 0.57 and 0.12. (look below, look above, bad below, bad above); the ranges hold all
+# brains of the zoo, people to macaques, with room around them
+SHARES = {
+    "CSF": (0.001, 0.45, 0.0, 0.65),
+    "GM": (0.30, 0.75, 0.10, 0.90),
+    "WM": (0.12, 0.55, 0.03, 0.75),
+}
+UNCERTAINTY = (-np.inf, 0.45, -np.inf, 0.65)
+DISAGREEMENT = (-np.inf, 0.16, -np.inf, 0.30)
+OUTSIDE = (-np.inf, 0.10, -np.inf, 0.30)
+CLIPPED = (-np.inf, 0.02, -np.inf, 0.25)
+RIM = (-np.inf, 1.05, -np.inf, np.inf)
+# a brain this many times smaller or larger (edge length) than any of the training is out of range
+SIZE_ROOM = 1.25
+COLUMNS = ["check", "value", "good", "verdict", "reason"]
+
+
+def table(image, mask, voxel_mm, profile, fused, network):
+    """Check a result.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float32 in [0, 1]
+        Normalised, RAS+.
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+    profile : (8,) ndarray of float or None
+        Of `brain.depth_profile`.
+    fused : tuple
+        Probabilities and uncertainties inside the brain's box, mean probability of no tissue, each
+        view's shares.
+    network : patchseg.inference.networks.Network
+
+    Returns
+    -------
+    checks : pandas.DataFrame
+        check, value, good (what is expected), verdict, reason.
+    """
+    probabilities, uncertainty, disagreement, outside, _ = fused
+    inside = mask[brain.bounding_box(mask)]
+    counts = (
+        np.bincount((probabilities.argmax(axis=-1) + 1)[inside], minlength=4)[1:] / inside.sum()
+    )
+    rows = [
+        _row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
+        for tissue, share in zip(TISSUES, counts, strict=True)
+    ]
+    mean = float(uncertainty[inside].mean())
+    rows.append(
+        _row("uncertainty", mean, UNCERTAINTY, f"the network is unsure (mean entropy {mean:.2f})")
+    )
+    spread = float(disagreement[inside].mean())
+    rows.append(
+        _row(
+            "disagreement", spread, DISAGREEMENT, f"the views contradict each other ({spread:.2f})"
+        )
+    )
+    rows.append(
+        _row(
+            "not brain",
+            outside,
+            OUTSIDE,
+            f"{outside:.0%} of the brain looks like none; is the mask too large, or the head"
+            " still on?",
+        )
+    )
+    faces = _clipped(mask)
+    rows.append(
+        _row(
+            "clipped",
+            faces,
+            CLIPPED,
+            f"the brain touches {faces:.0%} of a face of the image; is the field of view cut off?",
+        )
+    )
+    size, (low, high) = brain.size_mm(mask, voxel_mm), network.sizes_mm
+    limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
+    rows.append(
+        _row(
+            "brain size (mm)",
+            size,
+            limits,
+            f"the brain's volume is {size**3 / 1000:.3g} cm³, unlike those of the training; check"
+            " the voxel size and the mask",
+        )
+    )
+    if profile is not None:
+        rows.append(_rim(profile, network))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def worst(checks):
+    """Return the worst verdict of a table of checks."""
+    return max(checks.verdict, key=VERDICTS.index)
+
+
+def _row(check, value, limits, reason):
+    look_low, look_high, bad_low, bad_high = limits
+    verdict = (
+        "good"
+        if look_low <= value <= look_high
+        else "look"
+        if bad_low <= value <= bad_high
+        else "bad"
+    )
+    good = f"≤ {look_high:.3g}" if look_low <= 0 else f"{look_low:.3g} to {look_high:.3g}"
+    return check, float(f"{value:.4g}"), good, verdict, "" if verdict == "good" else reason
+
+
+def _rim(profile, network):
+    """Compare the surface with the depth: darker in a T1w, brighter in a T2w.
+
+    The outermost shell is left out, it is half background.
+    """
+    ratio = float(np.mean(profile[1:3]) / max(profile[6:].mean(), 1e-6))
+    known = (
+        "on which the network is less accurate"
+        if "T2w" in network.contrasts
+        else f"the network knows {', '.join(network.contrasts)}"
+    )
+    return _row(
+        "rim to depth",
+        ratio,
+        RIM,
+        f"the surface is brighter than the depth ({ratio:.2f} times), as in a T2w; {known}",
+    )
+
+
+def _clipped(mask):
+    """Return the largest share of a face of the image that is brain.
+
+    Faces across thin stacks do not count.
+    """
+    faces = [
+        np.take(mask, end, axis).mean()
+        for axis in range(3)
+        if mask.shape[axis] >= 16
+        for end in (0, -1)
+    ]
+    return float(max(faces, default=0.0))

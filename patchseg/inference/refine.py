@@ -1,0 +1,141 @@
+"""The image's own intensities.
+
+What the network says of each place, sharpened by how bright the tissues are in this image.
+
+A network learns where a tissue lies, and at which brightness its training labels put the border. In
+another animal, sequence or scanner that brightness differs. So the network's probabilities become
+the prior of a mixture of three Gaussians, fitted to this image by expectation and maximisation
+together with a smooth bias field. Ashburner and Friston (2005) do so with an atlas as the prior.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+ROUNDS = 5
+SMOOTH = 0.1  # width of the bias field's smoothing, as a share of the brain's size
+# what the network holds for impossible is this probable, so that clear intensities can overrule it
+FLOOR = 1e-3
+NOISE = 0.02  # of the intensities, at least; an image without contrast tells nothing
+# times the variance of the noise, below which what differs from its neighbours is taken for noise
+SAFETY = 2.0
+_NEIGHBOURS = ndimage.generate_binary_structure(3, 1).astype(np.float32) / 6
+_NEIGHBOURS[1, 1, 1] = 0
+ENOUGH = 200_000  # voxels that the mixture is fitted to, about
+
+
+def refine(image, probabilities, mask, voxel_mm):
+    """Return probabilities that agree with the image's intensities as well as with the network.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float32 in [0, 1]
+    probabilities : (x, y, z, 3) ndarray of float32
+        Of the network: CSF, GM, WM. They sum to 1 in the mask.
+    mask : (x, y, z) ndarray of bool
+        The brain.
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    refined : (x, y, z, 3) ndarray of float32
+        They sum to 1 in the mask and are 0 outside.
+
+    Notes
+    -----
+    The tissues share one standard deviation. With one each, the widest takes what lies far from
+    all: vessels, for example.
+    """
+    image = _denoised(image, mask)
+    count = int(mask.sum())
+    step = max(1, round((count / ENOUGH) ** (1 / 3)))
+    thin = tuple(
+        slice(step // 2 if n > step else 0, None, step if n >= 16 * step else 1) for n in mask.shape
+    )
+    width = [SMOOTH * (count * np.prod(voxel_mm)) ** (1 / 3) / edge for edge in voxel_mm]  # voxels
+    means, variance, ratio, block = _fit(
+        image[thin],
+        probabilities[thin],
+        mask[thin],
+        [w / part.step for w, part in zip(width, thin, strict=True)],
+    )
+    places = [
+        (axis.astype(np.float32) - part.start) / part.step
+        for axis, part in zip(np.nonzero(mask), thin, strict=True)
+    ]
+    even = image[mask] / _at(ratio, places, block)
+    refined = np.zeros_like(probabilities)
+    refined[mask] = _posterior(
+        np.log(np.maximum(probabilities[mask], FLOOR)), even, means, variance
+    )
+    return refined
+
+
+def _denoised(image, mask):
+    """Average each voxel with its neighbours as far as they differ by noise only (the local
+    statistics filter of Lee 1980)."""
+    share = np.maximum(ndimage.uniform_filter(mask.astype(np.float32), 3), 1e-3)
+    mean = ndimage.uniform_filter(image, 3) / share
+    variance = ndimage.uniform_filter(image * image, 3) / share - mean * mean
+    inner = ndimage.binary_erosion(mask)
+    if not inner.any():
+        return image
+    detail = (image - ndimage.convolve(image, _NEIGHBOURS))[inner]
+    noise = SAFETY * (1.4826 * np.median(np.abs(detail - np.median(detail)))) ** 2 / (1 + 1 / 6)
+    return (
+        mean + np.maximum(variance - noise, 0) / np.maximum(variance, noise + 1e-9) * (image - mean)
+    ) * mask
+
+
+def _fit(image, probabilities, mask, width):
+    """Return the tissues' means, their variance, the bias field on a coarse grid, and the edges of
+    that grid's blocks in voxels."""
+    found, seen, field = probabilities[mask], image[mask], np.float32(1)
+    prior = np.log(np.maximum(found, FLOOR))
+    block = [max(1, min(round(w / 2), n)) for w, n in zip(width, mask.shape, strict=True)]
+    places = [axis.astype(np.float32) for axis in np.nonzero(mask)]
+    for _ in range(ROUNDS):
+        even = seen / field
+        means = (found.T @ even + 1e-3 * even.mean()) / (found.sum(axis=0) + 1e-3)
+        variance = (
+            float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)])) * 3 / len(even)
+            + NOISE**2
+        )
+        found = _posterior(prior, even, means, variance)
+        sums = []
+        for values in (seen, found @ means):
+            whole = np.zeros(mask.shape, np.float32)
+            whole[mask] = values
+            sums.append(
+                ndimage.gaussian_filter(
+                    _sums(whole, block), [w / b for w, b in zip(width, block, strict=True)]
+                )
+                + 1e-3
+            )
+        ratio = np.clip(sums[0] / sums[1], 0.2, 5).astype(np.float32)
+        field = _at(ratio, places, block)
+    return means, variance, ratio, block
+
+
+def _posterior(prior, even, means, variance):
+    """Return the share (n, 3) that each tissue has in voxels of this brightness, whose prior's
+    logarithm is given."""
+    found = prior - 0.5 / variance * (even[:, None] - means.astype(np.float32)) ** 2
+    found = np.exp(found - found.max(axis=1, keepdims=True))
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def _sums(values, block):
+    """Sum over blocks of voxels."""
+    for axis, edge in enumerate(block):
+        values = np.add.reduceat(values, np.arange(0, values.shape[axis], edge), axis=axis)
+    return values
+
+
+def _at(coarse, places, block):
+    """Look up a grid of blocks of voxels at places given in voxels, linearly."""
+    return ndimage.map_coordinates(
+        coarse,
+        [(axis + 0.5) / edge - 0.5 for axis, edge in zip(places, block, strict=True)],
+        order=1,
+        mode="nearest",
+    )

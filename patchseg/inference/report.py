@@ -1,0 +1,228 @@
+"""The report: notebook 5, run for one image and exported as one HTML file.
+
+And the page that lists a cohort.
+"""
+
+import html
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+import pandas as pd
+
+from patchseg.core.errors import InputError
+from patchseg.core.files import replacing, write_table, write_text
+from patchseg.core.tissues import TISSUES
+
+NAME = "5_segment.ipynb"
+HIDDEN = ("parameters", "injected-parameters")  # cells that the report does not show
+# tag of cells that make sense in JupyterLab only: the viewer, whose library need not be installed
+# for a report
+JUPYTER = "jupyter"
+
+
+def notebook():
+    """Return the path of notebook 5: inside the installed package, or beside it in a checkout."""
+    here = Path(__file__).parents[1]
+    for path in (here / "notebooks" / NAME, here.parent / "notebooks" / NAME):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{here / 'notebooks' / NAME}: the notebook of the report is missing; install patchseg"
+        " again"
+    )
+
+
+def write(place, parameters):
+    """Run notebook 5 for an image whose results are there, and write it as HTML without code.
+
+    Parameters
+    ----------
+    place : patchseg.inference.outputs.Place
+    parameters : dict
+        Of the notebook.
+    """
+    from patchseg.pipeline import execute
+
+    with replacing(place.folder / f".{place.name}_report.ipynb") as temporary:
+        shown = nbformat.read(notebook(), as_version=4)
+        shown.cells = [cell for cell in shown.cells if JUPYTER not in cell.metadata.get("tags", [])]
+        nbformat.write(shown, temporary)
+        execute(
+            temporary,
+            temporary,
+            parameters,
+            "report",
+            place.out / "log" / f"{place.name}.txt",
+            place.out,
+        )
+        page = to_html(nbformat.read(temporary, as_version=4), place.name)
+    (place.folder / f".{place.name}_report.ipynb").unlink(missing_ok=True)
+    write_text(place.report, page)
+
+
+def to_html(executed, title):
+    """Turn an executed notebook into one HTML page that needs nothing else.
+
+    No code, no widgets, no address of another machine.
+    """
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    executed.metadata["title"] = title
+    for cell in executed.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+    config = Config()
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = HIDDEN
+    exporter = HTMLExporter(
+        config=config,
+        exclude_input=True,
+        exclude_output_prompt=True,
+        mathjax_url="",
+        require_js_url="",
+        mermaid_js_url="",
+    )
+    return exporter.from_notebook_node(executed)[0]
+
+
+def cohort(out, failed=()):
+    """Write the tables of all results in a folder, `volumes.tsv` and `qc.tsv`, and the page
+    `index.html` that sorts and links them.
+
+    Parameters
+    ----------
+    out : Path
+    failed : iterable of (str, str)
+        Images without a result, and why.
+    """
+    rows, volumes = [], []
+    for record_path in sorted(out.rglob("*_dseg.json")):
+        try:
+            record = json.loads(record_path.read_text(encoding="utf-8"))
+            base = record_path.name.removesuffix("_dseg.json")
+            sizes = pd.read_csv(record_path.with_name(f"{base}_volumes.tsv"), sep="\t")
+            checks = {row["check"]: row["value"] for row in record["qc"]}
+            if record["verdict"] not in _MARKS:
+                continue
+            row = {
+                "image": base,
+                "status": "done",
+                "verdict": record["verdict"],
+                "reasons": record["reasons"],
+            } | checks
+            row["seconds"] = record["provenance"]["seconds"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+            continue  # not one of ours, or being written
+        report = record_path.with_name(f"{base}_report.html")
+        rows.append(row | {"link": report.relative_to(out).as_posix() if report.is_file() else ""})
+        volumes.append(sizes.assign(image=base))
+    failed = [
+        {"image": name, "status": "failed", "verdict": "failed", "reasons": reason, "link": ""}
+        for name, reason in failed
+    ]
+    names = {
+        row["image"] for row in failed
+    }  # what an earlier run left of them is not what was asked for now
+    rows = [row for row in rows if row["image"] not in names] + failed
+    volumes = [sizes for sizes in volumes if sizes.image.iloc[0] not in names]
+    if not rows:
+        return
+    table = pd.DataFrame(rows)
+    write_table(table.drop(columns="link"), out / "qc.tsv")
+    if volumes:
+        every = pd.concat(volumes)
+        write_table(
+            every[["image", *[column for column in every if column != "image"]]],
+            out / "volumes.tsv",
+        )
+        wide = (
+            every[every.tissue.isin(TISSUES)].pivot_table(
+                index="image", columns="tissue", values="volume_mm3"
+            )
+            / 1000
+        )
+        table = table.merge(wide.add_suffix(" (cm³)").reset_index(), on="image", how="left")
+    write_text(out / "index.html", _page(table))
+
+
+def _page(table):
+    shown = [
+        "image",
+        "verdict",
+        "reasons",
+        *[f"{tissue} (cm³)" for tissue in TISSUES],
+        "uncertainty",
+        "disagreement",
+        "seconds",
+    ]
+    shown = [column for column in shown if column in table]
+    head = "".join(
+        f'<th scope="col"><button type="button">{html.escape(column)}</button></th>'
+        for column in shown
+    )
+    body = "\n".join(
+        f"<tr>{''.join(_cell(row, column) for column in shown)}</tr>"
+        for row in table.to_dict("records")
+    )
+    counts = ", ".join(
+        f"{number} {verdict}" for verdict, number in table.verdict.value_counts().items()
+    )
+    return _TEMPLATE.format(head=head, body=body, counts=html.escape(counts), n=len(table))
+
+
+def _cell(row, column):
+    value = row[column]
+    if isinstance(value, float):
+        shown = "" if pd.isna(value) else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+        return f'<td class="number">{shown}</td>'
+    text = html.escape(str(value))
+    if column == "image" and row["link"]:
+        return f'<td><a href="{html.escape(quote(row["link"]))}">{text}</a></td>'
+    return (
+        f'<td class="{text}">{_MARKS[text]} {text}</td>'
+        if column == "verdict"
+        else f"<td>{text}</td>"
+    )
+
+
+_MARKS = {"good": "●", "look": "▲", "bad": "■", "failed": "✕"}
+_TEMPLATE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>patchseg: {n} images</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border-bottom: 1px solid #ccc; padding: .35rem .7rem; }}
+th, td {{ text-align: left; vertical-align: top; }}
+th button {{ all: unset; cursor: pointer; font-weight: 600; }}
+th button:focus-visible {{ outline: 2px solid #0072B2; }}
+th[aria-sort=ascending] button::after {{ content: " ▲"; }}
+th[aria-sort=descending] button::after {{ content: " ▼"; }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+td.good {{ color: #00664b; }} td.look {{ color: #8a5a00; }}
+td.bad, td.failed {{ color: #a03c00; font-weight: 600; }}
+</style></head><body>
+<h1>Segmented images: {n}</h1>
+<p>{counts}. A click on a column's name sorts by it; a click on an image opens its report.</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}
+</tbody></table>
+<script>
+const sortBy = (button, column) => {{
+  const header = button.parentElement, rows = document.querySelector("tbody");
+  const up = header.getAttribute("aria-sort") !== "ascending";
+  const key = row => row.cells[column].textContent.trim();
+  const order = (a, b) => key(a).localeCompare(key(b), "en", {{ numeric: true }});
+  const compare = (a, b) => key(a) === "" ? 1 : key(b) === "" ? -1 : up ? order(a, b) : order(b, a);
+  document.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
+  header.setAttribute("aria-sort", up ? "ascending" : "descending");
+  [...rows.rows].sort(compare).forEach(row => rows.append(row));
+}};
+document.querySelectorAll("th button").forEach(
+  (button, column) => button.addEventListener("click", () => sortBy(button, column)));
+</script></body></html>
+"""

@@ -1,0 +1,1 @@
+"""Scores on test brains, tables, places to look at, classical tools."""

@@ -1,0 +1,91 @@
+"""Places of the test split to look at, chosen by rank of their score, never by eye."""
+
+import numpy as np
+
+from patchseg.core.tissues import most_probable
+from patchseg.inference import views
+from patchseg.patching import slices
+from patchseg.preprocess import cut_slices
+from patchseg.scoring.evaluation import reassemble
+
+
+class Looks:
+    """Places of the test split to look at, chosen by rank of their score, never by eye.
+
+    Parameters
+    ----------
+    network : keras.Model
+    subjects : list of patchseg.datasets.bids.Subject
+    grid : patchseg.params.Preprocess
+    rows : pandas.DataFrame
+        Of `evaluate_network`, with a column `subject`.
+    """
+
+    def __init__(self, network, subjects, grid, rows):
+        self._network, self._grid = network, grid
+        self._subjects = {subject.name: subject for subject in subjects}
+        self._rows = rows
+
+    def _ranked(self, level):
+        """Mean Dice and IoU of the tissues by place, worst first.
+
+        Places that hold at least 1 % of each, if there are any.
+        """
+        rows = self._rows[self._rows.level == level]
+        places = rows.groupby(["subject", "axis", "slice", "patch"]).agg(
+            dice=("dice", "mean"), iou=("iou", "mean"), share=("share", "min")
+        )
+        filled = places[places.share >= 0.01]
+        return (filled if len(filled) else places).sort_values("dice", kind="stable")
+
+    def _patch(self, place, row):
+        subject, axis, index, number = place
+        image, labels, _ = self._subjects[subject].load(self._grid.top)
+        at = next(
+            found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index
+        )
+        predicted = most_probable(views.predict(self._network, at[1], len(at[1])))
+        return (
+            f"{axis} slice {index}, patch {number}: Dice {row.dice:.3f}, IoU {row.iou:.3f}",
+            at[1][number],
+            at[2][number],
+            predicted[number],
+        )
+
+    def patches(self, ranks=("worst", "lower quartile", "median", "upper quartile", "best")):
+        """Return (title, image, true labels, predicted labels) of the patches at evenly spaced
+        ranks."""
+        ranked = self._ranked("patch")
+        at = np.linspace(0, len(ranked) - 1, len(ranks)).astype(int)
+        found = [self._patch(ranked.index[i], ranked.iloc[i]) for i in at]
+        return [
+            (f"{rank}: {title}", *rest) for rank, (title, *rest) in zip(ranks, found, strict=True)
+        ]
+
+    def median_patch(self):
+        """Return (title, image, true labels, predicted labels) of the patch of median Dice."""
+        ranked = self._ranked("patch")
+        return self._patch(ranked.index[len(ranked) // 2], ranked.iloc[len(ranked) // 2])
+
+    def median_slice(self):
+        """Return (title, image, true labels, predicted labels) of the reassembled slice of median
+        Dice, on its own grid."""
+        ranked = self._ranked("slice")
+        (subject, axis, index, _), row = (
+            ranked.index[len(ranked) // 2],
+            ranked.iloc[len(ranked) // 2],
+        )
+        image, labels, _ = self._subjects[subject].load(self._grid.top)
+        at = next(
+            found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index
+        )
+        own_image, own_truth = slices(image, axis)[index], slices(labels, axis)[index]
+        predicted = reassemble(
+            views.predict(self._network, at[1], len(at[1])), self._grid, own_truth.shape
+        ) * (own_image > 0)
+        return (
+            f"{axis} slice {index}: Dice {row.dice:.3f}, IoU {row.iou:.3f} (mean of the tissues)",
+            own_image,
+            own_truth,
+            predicted,
+        )

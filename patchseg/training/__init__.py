@@ -1,0 +1,1 @@
+"""Training sets, losses, the loop, networks for any species."""

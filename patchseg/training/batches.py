@@ -1,0 +1,50 @@
+"""A training set on disc, and its batches."""
+
+from pathlib import Path
+
+import numpy as np
+
+from patchseg.training.losses import LOSSES, one_hot
+
+
+def open_training_set(folder):
+    """Open `images.npy` and `labels.npy` of a folder, memory-mapped.
+
+    Two (n, p, p) arrays, float16 and uint8.
+    """
+    return tuple(
+        np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("images", "labels")
+    )
+
+
+def batches(images, labels, settings, epoch):
+    """Yield the batches of one epoch.
+
+    The same seed and epoch give the same batches, whatever ran before.
+
+    Parameters
+    ----------
+    images, labels : (n, p, p) array-likes of float16 and uint8, may be memory-mapped
+    settings : patchseg.params.Train
+    epoch : int
+
+    Yields
+    ------
+    x : (batch, p, p, 1) ndarray of float32
+    y : (batch, p, p, c) ndarray of float32
+    """
+    rng = np.random.default_rng([settings.seed, epoch])
+    need = settings.steps_per_epoch * settings.batch_size
+    order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-need // len(images)))])[
+        :need
+    ]
+    background = LOSSES[settings.loss][0] == "softmax"
+    for rows in order.reshape(settings.steps_per_epoch, settings.batch_size):
+        rows.sort()
+        x, y = images[rows].astype(np.float32), labels[rows]
+        if settings.flips:
+            for axis in (1, 2):
+                flip = rng.random(len(x)) < 0.5
+                x[flip], y[flip] = np.flip(x[flip], axis), np.flip(y[flip], axis)
+        yield x[..., None], one_hot(y, background)

@@ -1,0 +1,203 @@
+"""A training loop that can be killed at any moment and goes on exactly where it was."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from patchseg import checkpoint, unet
+from patchseg.core.files import replacing
+from patchseg.core.progress import progress
+from patchseg.core.provenance import fingerprint
+from patchseg.core.runtime import computing_in, make_deterministic
+from patchseg.core.tissues import TISSUES
+from patchseg.training.batches import batches
+from patchseg.training.losses import LOSSES, one_hot
+
+
+def validation_dice(network, images, labels):
+    """Return Dice per tissue, pooled over patches: probabilities cut at 0.5 (softmax included).
+
+    A (3,) ndarray.
+
+    Pixels that are not labelled (a label over 3) are left out.
+    """
+    predicted = (
+        network.predict(images.astype(np.float32)[..., None], batch_size=64, verbose=0)[
+            ..., -len(TISSUES) :
+        ]
+        > 0.5
+    )
+    predicted &= (labels <= len(TISSUES))[..., None]
+    truth = one_hot(labels, background=False) > 0.5
+    overlap, total = (
+        (truth & predicted).sum((0, 1, 2)),
+        truth.sum((0, 1, 2)) + predicted.sum((0, 1, 2)),
+    )
+    return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
+
+
+def compiled(architecture, settings):
+    """Build and compile a network.
+
+    `architecture` holds the arguments of `unet.build`, `settings` is a `params.Train`.
+    """
+    with computing_in(settings.precision):
+        network = unet.build(**architecture)
+    rate = settings.learning_rate
+    if settings.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate, settings.epochs * settings.steps_per_epoch
+        )
+    network.compile(keras.optimizers.Adam(rate), LOSSES[settings.loss][1])
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _save_state(path, network, key, history, best):
+    variables = [
+        np.asarray(ops.convert_to_numpy(v))
+        for v in (*network.variables, *network.optimizer.variables)
+    ]
+    log = json.dumps({"key": key, "history": history})
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            log=log,
+            **{f"v{i}": v for i, v in enumerate(variables)},
+            **{f"best{i}": v for i, v in enumerate(best)},
+        )
+
+
+def _load_state(path, network, key):
+    """Restore network and optimizer.
+
+    Return the history and the best weights, or None if there is nothing to resume.
+    """
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as state:
+        log = json.loads(str(state["log"]))
+        if log["key"] != key:
+            return None
+        for i, variable in enumerate((*network.variables, *network.optimizer.variables)):
+            variable.assign(state[f"v{i}"])
+        return log["history"], [state[f"best{i}"] for i in range(len(network.variables))]
+
+
+def fit(training, validation, settings, weights_path, state_path, start=None):
+    """Train a network, keep the weights of the best validation Dice, stop early, resume after a
+    kill.
+
+    One line an epoch is printed, those of a resumed training's earlier epochs included. After each
+    epoch everything that the next one depends on (weights, optimizer, history) is written to
+    `state_path`; a later call with the same data and settings goes on from there and ends with the
+    same bytes.
+
+    Parameters
+    ----------
+    training, validation : pairs of (n, p, p) array-likes
+        Images (float16 in [0, 1]) and labels (uint8).
+    settings : patchseg.params.Train
+    weights_path : str or Path
+        Gets the best weights (.weights.h5), with the architecture beside them (.json).
+    state_path : str or Path
+        Removed at the end.
+    start : str or Path, optional
+        Weights of the same architecture to begin with; random ones unless given.
+
+    Returns
+    -------
+    network : keras.Model
+        With the best weights.
+    history : pandas.DataFrame
+        One row an epoch: epoch, learning_rate, loss, val_dice and val_dice of each tissue.
+    """
+    make_deterministic(settings.seed)
+    activation = LOSSES[settings.loss][0]
+    architecture = {
+        "kind": settings.network,
+        "levels": settings.levels,
+        "features": settings.features,
+        "blocks": settings.blocks,
+    }
+    architecture |= {"in_channels": 1, "out_channels": len(TISSUES), "activation": activation}
+    network = compiled(architecture, settings)
+    chosen = np.unique(
+        np.linspace(0, len(validation[0]) - 1, settings.validation_patches).astype(int)
+    )
+    validation = validation[0][chosen], validation[1][chosen]
+    if start:
+        network.load_weights(start)
+    key = fingerprint(
+        settings=[settings.model_dump(), *(_digest(array) for array in (*training, *validation))],
+        files=[start] if start else [],
+    )
+    history, best = _load_state(Path(state_path), network, key) or ([], None)
+    for row in history:
+        _report(row, settings.epochs)
+    for epoch in range(len(history), settings.epochs):
+        if _stalled(history, settings.patience):
+            break
+        rate = float(ops.convert_to_numpy(network.optimizer.learning_rate))
+        steps = progress(
+            batches(*training, settings, epoch),
+            f"epoch {epoch + 1}/{settings.epochs}",
+            settings.steps_per_epoch,
+        )
+        losses = [_step(network, x, y) for x, y in steps]
+        dice = validation_dice(network, *validation)
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": rate,
+            "loss": float(np.mean(losses)),
+            "val_dice": float(dice.mean()),
+        }
+        history.append(
+            row
+            | {
+                f"val_dice_{tissue}": float(value)
+                for tissue, value in zip(TISSUES, dice, strict=True)
+            }
+        )
+        if _best_epoch(history) == epoch:
+            best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
+        _save_state(Path(state_path), network, key, history, best)
+        _report(history[-1], settings.epochs)
+    for variable, value in zip(network.variables, best, strict=True):
+        variable.assign(value)
+    checkpoint.save(network, architecture, weights_path)
+    os.remove(state_path)
+    return network, pd.DataFrame(history)
+
+
+def _step(network, x, y):
+    """Train on one batch; return its loss, not Keras's running mean."""
+    network.reset_metrics()
+    return float(network.train_on_batch(x, y))
+
+
+def _report(row, epochs):
+    tissues = "  ".join(f"{tissue} {row[f'val_dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
+    print(
+        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  validation Dice"
+        f" {row['val_dice']:.4f}  ({tissues})",
+        flush=True,
+    )
+
+
+def _digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def _best_epoch(history):
+    return int(np.argmax([row["val_dice"] for row in history]))
+
+
+def _stalled(history, patience):
+    return bool(history) and len(history) - 1 - _best_epoch(history) >= patience

@@ -1,0 +1,110 @@
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import ball_brain, write_nifti
+
+from patchseg.adaptation import labelled
+from patchseg.core.errors import InputError
+
+
+@pytest.fixture
+def ball(tmp_path):
+    image, labels = ball_brain()
+    return write_nifti(tmp_path / "ball.nii.gz", image), labels, tmp_path
+
+
+def test_other_values_are_the_tissues_that_the_user_says(ball):
+    image, labels, folder = ball
+    codes = np.select([labels == 1, labels == 2, labels == 3], [4, 9, 12], 0).astype(np.int16)
+    path = write_nifti(folder / "aseg.nii.gz", codes)
+    assert np.array_equal(labelled.read(image, path, values=(4, 9, 12)).labels, labels)
+    with pytest.raises(
+        InputError,
+        match=(
+            r"aseg.nii.gz: value 4, 9, 12 is no tissue \(0 not labelled, 1 CSF, 2 GM, 3 WM\); paint"
+            r" it again, or say --labels"
+        ),
+    ):
+        labelled.read(image, path)
+    with pytest.raises(InputError, match="labels 1, 1, 3: three different numbers"):
+        labelled.read(image, path, values=(1, 1, 3))
+
+
+def test_labels_of_another_grid_nothing_labelled_and_labels_of_another_brain_are_refused(ball):
+    image, labels, folder = ball
+    with pytest.raises(InputError, match=r"small.nii.gz: shape \(3, 3, 3\) differs"):
+        labelled.read(image, write_nifti(folder / "small.nii.gz", np.ones((3, 3, 3), np.uint8)))
+    with pytest.raises(InputError, match=r"moved.nii.gz: affine .* \(corners up to 2 mm apart\)"):
+        labelled.read(
+            image,
+            write_nifti(
+                folder / "moved.nii.gz", labels, nib.affines.from_matvec(np.eye(3), [0, 2, 0])
+            ),
+        )
+    with pytest.raises(InputError, match="empty.nii.gz: every voxel is 0, so nothing is labelled"):
+        labelled.read(image, write_nifti(folder / "empty.nii.gz", np.zeros_like(labels)))
+    outside = np.where(labels == 0, 1, 0).astype(np.uint8)
+    with pytest.raises(
+        InputError, match="outside.nii.gz: 100% of the labelled voxels lie outside the brain of"
+    ):
+        labelled.read(image, write_nifti(folder / "outside.nii.gz", outside))
+
+
+def test_a_missing_tissue_and_a_few_voxels_outside_are_told(ball):
+    image, labels, folder = ball
+    painted = np.where(labels == 1, 0, labels)
+    painted[0, :6] = 2
+    found = labelled.read(image, write_nifti(folder / "some.nii.gz", painted))
+    assert (
+        len(found.remarks) == 2
+        and "lie outside the brain and are left out" in found.remarks[0]
+        and "no voxel is labelled CSF" in found.remarks[1]
+    )
+    assert not found.labels[0].any()
+
+
+def test_painted_plane_and_slices_are_found_in_any_orientation(ball):
+    image, labels, folder = ball
+    painted = np.zeros_like(labels)
+    painted[:, [10, 20]] = labels[:, [10, 20]]
+    painted = write_nifti(folder / "two.nii.gz", painted)
+    found = labelled.read(image, painted)
+    assert found.slices() == ("coronal", [10, 20]) and found.only([20]).slices() == (
+        "coronal",
+        [20],
+    )
+    turned = [
+        nib.load(path).as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
+        for path in (image, painted)
+    ]
+    assert labelled.read(*turned).slices() == ("coronal", [10, 20])
+
+
+def test_a_stray_voxel_or_a_line_of_another_slice_is_no_slice():
+    where = np.zeros((20, 20, 20), bool)
+    where[:, 7] = True
+    assert labelled.painted(where) == ("coronal", [7])
+    where[3, 12, 4] = True
+    assert labelled.painted(where) == ("coronal", [7])
+    where[:, :, 9] = True
+    assert labelled.painted(where) == ("coronal", [7])
+
+
+def test_a_head_is_told(tmp_path, monkeypatch):
+    image, labels = ball_brain()
+
+    def refuse(*_):
+        raise InputError("skull")
+
+    monkeypatch.setattr(labelled.brain, "check_no_head", refuse)
+    paths = write_nifti(tmp_path / "head.nii.gz", image), write_nifti(tmp_path / "l.nii.gz", labels)
+    assert "the head seems to be on" in labelled.read(*paths).remarks[0]
+    mask = write_nifti(tmp_path / "m.nii.gz", (labels > 0).astype(np.uint8))
+    assert not labelled.read(*paths, mask).remarks
+
+
+def test_finished_labels_of_a_dataset_belong_to_its_image(dataset):
+    image = dataset / "sub-b" / "anat" / "sub-b_T1w.nii.gz"
+    assert np.array_equal(labelled.finished(dataset, image).dataobj, ball_brain()[1])
+    with pytest.raises(InputError, match="does not hold"):
+        labelled.finished(dataset, dataset / "other.nii.gz")

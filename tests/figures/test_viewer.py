@@ -1,0 +1,249 @@
+"""The viewer in a real JupyterLab, in headless Chromium: does it draw the image and the labels?"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.image
+import nbformat
+import nibabel as nib
+import numpy as np
+import pytest
+
+from patchseg.figures import viewer
+from patchseg.images import grid
+
+ROOT = Path(__file__).parents[2]
+WEBGL = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--use-gl=angle",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+def test_labels_have_the_colours_of_the_figures():
+    colours = viewer.label_colours()
+    assert colours["labels"] == ["", "CSF", "GM", "WM"] and colours["A"] == [0, 255, 255, 255]
+    assert [colours[channel][3] for channel in "RGB"] == [240, 228, 66]
+
+
+@contextmanager
+def jupyter_lab(folder, log):
+    """Serve a folder without a password on this machine only; yield the address.
+
+    All cells stay in the page, scrolled to or not.
+    """
+    settings = (
+        Path(log).with_suffix("")
+        / "@jupyterlab"
+        / "notebook-extension"
+        / "tracker.jupyterlab-settings"
+    )
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        f"--notebook-dir={folder}",
+    ]
+    options += [
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    with open(log, "wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            stdout=out,
+            stderr=out,
+            env=os.environ
+            | {
+                "PYTHONPATH": str(ROOT),
+                "JUPYTERLAB_SETTINGS_DIR": str(Path(log).with_suffix("")),
+            },
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def chromium_page():
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=WEBGL)
+        yield chromium.new_page(viewport={"width": 1300, "height": 1000})
+        chromium.close()
+
+
+def picture(element):
+    """Return a screenshot of an element: (h, w, 3) ndarray in [0, 1]."""
+    return matplotlib.image.imread(io.BytesIO(element.screenshot()))[..., :3]
+
+
+def coloured(shown):
+    """Return the share of pixels that are neither black, grey nor white."""
+    return float((np.ptp(shown, axis=-1) > 0.15).mean())
+
+
+def run_notebook(page, address):
+    """Open a notebook in JupyterLab, run all cells, and return its first canvas."""
+    page.goto(address)
+    page.wait_for_selector(
+        "#jp-main-statusbar >> text=/Idle/", timeout=120000
+    )  # before its kernel runs, JupyterLab asks for one
+    page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+    page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+    canvas = page.locator(".jp-Notebook canvas").first
+    canvas.wait_for(state="attached", timeout=300000)
+    canvas.scroll_into_view_if_needed()
+    return canvas
+
+
+def test_a_drawing_comes_back_on_the_grid_of_an_image_in_any_orientation():
+    values = np.arange(24).reshape(2, 3, 4) % 4  # RAS+
+    plain = nib.Nifti1Image(np.zeros((2, 3, 4), np.uint8), np.diag([1, 2, 3, 1]))
+    for turned in (plain, plain.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))):
+        labels = viewer.drawing(values.astype(np.uint8).ravel(order="F").tobytes(), turned)
+        assert labels.shape == turned.shape and np.allclose(labels.affine, turned.affine)
+        assert np.array_equal(grid.ras(labels)[0], values)
+
+
+def test_without_a_browser_nothing_hangs_and_the_label_file_stays(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4))
+    nib.save(image, tmp_path / "a.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), np.eye(4)), tmp_path / "labels.nii.gz")
+    before = (tmp_path / "labels.nii.gz").read_bytes()
+    painter = viewer.Painter(
+        tmp_path / "a.nii.gz", tmp_path / "labels.nii.gz", plane="axial", number=2
+    )
+    assert (
+        painter.save() == tmp_path / "labels.nii.gz"
+        and (tmp_path / "labels.nii.gz").read_bytes() == before
+    )
+    assert np.allclose(painter.canvas.scene.crosshair_pos, [0.5, 0.5, 2.5 / 6])
+
+
+@pytest.mark.slow
+def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_path):
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    notebook = nbformat.read(ROOT / "notebooks" / "6_adapt.ipynb", as_version=4)
+    painting = next(
+        number for number, cell in enumerate(notebook.cells) if "painter.box" in cell.source
+    )
+    notebook.cells = notebook.cells[
+        : painting + 1
+    ]  # what comes after it takes minutes, and waits for the hand
+    turned = nib.load(
+        ROOT / "data" / "sub-anterior" / "anat" / "sub-anterior_T1w.nii.gz"
+    ).as_reoriented(np.array([[0, -1], [2, 1], [1, -1]]))
+    nib.save(turned, notebooks / "turned.nii.gz")
+    parameters = next(
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
+    )
+    parameters.source = (
+        f"image, out, weights, finished = '{notebooks / 'turned.nii.gz'}', '{notebooks / 'out'}',"
+        " None, None"
+    )
+    nbformat.write(notebook, notebooks / "6_adapt.ipynb")
+    with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
+        canvas = run_notebook(page, f"{address}/lab/tree/6_adapt.ipynb?reset")
+        for _ in range(60):
+            time.sleep(1)
+            shown = picture(canvas)
+            if coloured(shown) > 0.02:
+                break
+        assert coloured(shown) > 0.02, "the proposal was not drawn"
+        page.click(".jp-Notebook .widget-toggle-button:text-is('WM')")
+        time.sleep(1)
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x - 40, y - 60)
+        page.mouse.down()
+        for step in range(0, 81, 4):
+            page.mouse.move(x - 40 + step, y - 60)
+        page.mouse.up()
+        time.sleep(2)
+        kept = os.environ.get("PATCHSEG_SCREENSHOTS")
+        if kept:
+            page.screenshot(path=Path(kept) / "6_adapt.png")
+        page.click(".jp-Notebook button:text-is('save')")
+        labels = notebooks / "out" / "turned_labels.nii.gz"
+        for _ in range(60):
+            time.sleep(0.5)
+            if labels.exists():
+                break
+    proposal, painted = (
+        nib.load(notebooks / "out" / f"turned_{what}.nii.gz") for what in ("proposal", "labels")
+    )
+    assert painted.shape == turned.shape and np.allclose(painted.affine, turned.affine)
+    before, after = (np.asarray(one.dataobj) for one in (proposal, painted))
+    changed = after != before
+    assert 20 < changed.sum() < 2000 and set(after[changed]) == {3}
+    assert (
+        np.flatnonzero(grid.ras(painted)[0].any(axis=(0, 2))).tolist()
+        == np.flatnonzero(grid.ras(proposal)[0].any(axis=(0, 2))).tolist()
+    )
+
+
+@pytest.mark.slow
+def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    shutil.copy(ROOT / "notebooks" / "5_segment.ipynb", notebooks)
+    shutil.copytree(ROOT / "data", notebooks / "data")
+    with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
+        canvas = run_notebook(page, f"{address}/lab/tree/5_segment.ipynb?reset")
+        for _ in range(60):
+            time.sleep(1)
+            shown = picture(canvas)
+            if coloured(shown) > 0.01:
+                break
+        assert coloured(shown) > 0.01, "no coloured labels were drawn"
+        assert (shown.mean(axis=-1) > 0.2).mean() > 0.05, "no image was drawn"
+        kept = os.environ.get("PATCHSEG_SCREENSHOTS")
+        if kept:
+            page.screenshot(path=Path(kept) / "5_segment.png")
+        slider = page.locator(".jp-Notebook .widget-readout").first
+        slider.fill("0")
+        slider.press("Enter")
+        for _ in range(30):
+            time.sleep(0.5)
+            faded = coloured(picture(canvas))
+            if faded < coloured(shown) / 2:
+                break
+        assert faded < coloured(shown) / 2, "the slider did not fade the labels"

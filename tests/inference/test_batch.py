@@ -1,0 +1,413 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ball_brain, write_nifti
+
+from patchseg.cli import main
+from patchseg.core.errors import InputError
+from patchseg.images import volume
+from patchseg.inference import batch, outputs, report
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two good images, one that is cut off."""
+    image, _ = ball_brain()
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", image)
+    (tmp_path / "in" / "broken.nii.gz").write_bytes(
+        (tmp_path / "in" / "a.nii.gz").read_bytes()[:5000]
+    )
+    return tmp_path / "in"
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["patchseg", "segment", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        main.main()
+    return done.value.code or 0
+
+
+def contents(folder):
+    return {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".html"
+    }
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("sub-01_T1w.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz"),
+    ("sub-01_ses-2_acq-mp2rage_T1w.nii", "sub-01/ses-2/anat/sub-01_ses-2_acq-mp2rage_dseg.nii.gz"),
+    ("ferret.brain.mgz", "ferret.brain_dseg.nii.gz"),
+    ("sub-01.nii.gz", "sub-01_dseg.nii.gz"),
+])  # fmt: skip
+def test_names(name, expected, tmp_path):
+    assert outputs.Place(name, tmp_path).path("dseg.nii.gz") == tmp_path / expected
+
+
+def test_one_bad_file_does_not_stop_the_others(network, folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    assert run(monkeypatch, folder, "--out", out, "--no-report") == 1
+    said = capsys.readouterr()
+    assert (
+        "broken.nii.gz" in said.err
+        and "truncated" in said.err
+        and "2 of 3 images segmented" in said.out
+    )
+    table = pd.read_csv(out / "qc.tsv", sep="\t").set_index("image")
+    assert (
+        table.status.to_dict() == {"a": "done", "b": "done", "broken": "failed"}
+        and "truncated" in table.reasons.broken
+    )
+    assert len(pd.read_csv(out / "volumes.tsv", sep="\t")) == 8
+    assert not list(out.rglob(".partial*"))
+    for name in (
+        "dseg.nii.gz",
+        "label-GM_probseg.nii.gz",
+        "desc-uncertainty_map.nii.gz",
+        "volumes.tsv",
+        "dseg.json",
+    ):
+        assert (out / f"a_{name}").is_file()
+    assert json.loads((out / "dataset_description.json").read_text())["DatasetType"] == "derivative"
+    assert pd.read_csv(out / "dseg.tsv", sep="\t").abbreviation.tolist() == [
+        "BG",
+        "CSF",
+        "GM",
+        "WM",
+    ]
+
+
+def test_a_second_run_does_only_what_is_missing(network, folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    arguments = (folder / "a.nii.gz", folder / "b.nii.gz", "--out", out, "--no-report")
+    assert run(monkeypatch, *arguments) == 0
+    before = contents(out)
+    (out / "b_label-GM_probseg.nii.gz").unlink()
+    assert run(monkeypatch, *arguments, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "a.nii.gz  done already" in said and "b.nii.gz  to do" in said
+    assert run(monkeypatch, *arguments) == 0
+    after = contents(out)
+    assert {path.name for path in before if before[path] != after[path]} >= {
+        "b_dseg.nii.gz",
+        "b_label-GM_probseg.nii.gz",
+    }
+    assert all(before[path] == after[path] for path in before if path.name.startswith("a_"))
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+    assert contents(out)[out / "a_dseg.nii.gz"] != before[out / "a_dseg.nii.gz"]
+
+
+def test_results_of_other_settings_are_not_overwritten_in_silence(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "out"
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") == 0
+    before = contents(out)
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report", "--scale", "1.5") == 1
+    assert "made with another settings" in capsys.readouterr().err
+    assert contents(out)[out / "a_dseg.nii.gz"] == before[out / "a_dseg.nii.gz"]
+
+
+def test_what_is_read_back_is_what_was_found(network, folder, tmp_path):
+    from patchseg.inference.segmentation import segment
+
+    direct = segment(folder / "a.nii.gz")
+    stored = outputs.segment_file(folder / "a.nii.gz", tmp_path / "out")
+    assert np.array_equal(direct.dseg.dataobj, stored.dseg.dataobj)
+    assert np.abs(direct.probseg.get_fdata() - stored.probseg.get_fdata()).max() <= 1 / 510 + 1e-6
+    assert (
+        np.abs(direct.uncertainty.get_fdata() - stored.uncertainty.get_fdata()).max()
+        <= 1 / 510 + 1e-6
+    )
+    assert (
+        direct.volumes.tissue.tolist() == stored.volumes.tissue.tolist()
+        and direct.verdict == stored.verdict
+    )
+
+
+def test_a_kill_while_writing_leaves_no_record_and_no_partial_file_under_a_final_name(
+    network, folder, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    save, written = nib.save, []
+
+    def stop_at_third(image, path):
+        written.append(path)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        save(image, path)
+
+    monkeypatch.setattr(nib, "save", stop_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.segment_file(folder / "a.nii.gz", out)
+    monkeypatch.setattr(nib, "save", save)
+    assert not (out / "a_dseg.json").exists() and not list(out.rglob(".partial*"))
+    for path in out.glob("*.nii.gz"):
+        volume.read(path)
+    outputs.segment_file(folder / "a.nii.gz", out)
+    assert (out / "a_dseg.json").exists()
+
+
+def test_a_full_disc_is_said(network, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        nib, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(
+        InputError, match=r"cannot be written \(No space left on device\); free space"
+    ):
+        outputs.segment_file(folder / "a.nii.gz", tmp_path / "out")
+
+
+def test_masks_are_found_by_pattern_and_left_out_of_the_images(
+    network, folder, tmp_path, monkeypatch
+):
+    image, labels = ball_brain()
+    for name in "ab":
+        write_nifti(folder / f"{name}_mask.nii.gz", (labels > 1).astype(np.uint8))
+    (folder / "broken.nii.gz").unlink()
+    out = tmp_path / "out"
+    assert (
+        run(
+            monkeypatch,
+            *sorted(folder.glob("*.nii.gz")),
+            "--out",
+            out,
+            "--mask",
+            "{stem}_mask.nii.gz",
+            "--no-report",
+        )
+        == 0
+    )
+    assert {path.name for path in out.glob("*_dseg.nii.gz")} == {"a_dseg.nii.gz", "b_dseg.nii.gz"}
+    assert np.array_equal(nib.load(out / "a_dseg.nii.gz").get_fdata() > 0, labels > 1)
+    with pytest.raises(InputError, match="one mask for 2 images"):
+        batch.masks([folder / "a.nii.gz", folder / "b.nii.gz"], "mask.nii.gz")
+    with pytest.raises(InputError, match="only {stem} and {name}"):
+        batch.masks([folder / "a.nii.gz"], "{subject}.nii.gz")
+
+
+def test_bids_datasets_folders_and_files_are_found(dataset, tmp_path):
+    assert [path.name for path in batch.find([dataset])] == [
+        "sub-a_T1w.nii.gz",
+        "sub-b_T1w.nii.gz",
+        "sub-c_T1w.nii.gz",
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no image .* and no BIDS subject"):
+        batch.find([tmp_path / "empty"])
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    with pytest.raises(InputError, match="would overwrite the results of"):
+        batch.check_names([tmp_path / "x" / "a.nii", tmp_path / "y" / "a.nii.gz"], tmp_path)
+
+
+def test_an_image_with_a_head_is_refused_by_name(network, tmp_path, monkeypatch, capsys):
+    write_nifti(
+        tmp_path / "full.nii.gz",
+        np.random.default_rng(0).random((20, 20, 20)).astype(np.float32) + 1,
+    )
+    assert run(monkeypatch, tmp_path / "full.nii.gz", "--out", tmp_path / "out") == 1
+    assert "--mask" in capsys.readouterr().err
+    assert run(monkeypatch, tmp_path / "missing.nii.gz", "--out", tmp_path / "out") == 1
+    assert (
+        run(
+            monkeypatch,
+            tmp_path / "nowhere" / "*.nii.gz",
+            "--out",
+            tmp_path / "out",
+            "--weights",
+            tmp_path / "no.weights.h5",
+        )
+        == 2
+    )
+
+
+def test_nothing_of_the_users_is_overwritten(network, folder, tmp_path, monkeypatch, capsys):
+    image, labels = ball_brain()
+    mine = write_nifti(folder / "a_dseg.nii.gz", labels)
+    before = mine.read_bytes()
+    for options in ([], ["--mask", str(mine)], ["--mask", str(mine), "--overwrite"]):
+        assert (
+            run(monkeypatch, folder / "a.nii.gz", "--out", folder, "--no-report", *options) == 1
+            and mine.read_bytes() == before
+        )
+    assert "was not made by patchseg" in capsys.readouterr().err
+    assert (
+        run(monkeypatch, folder / "a.nii.gz", "--out", folder, "--no-report", "--overwrite") == 0
+        and mine.read_bytes() != before
+    )
+
+
+def test_results_beside_their_image_are_not_segmented_in_turn(
+    network, tmp_path, monkeypatch, capsys
+):
+    write_nifti(tmp_path / "in" / "a.nii.gz", ball_brain()[0])
+    for _ in range(2):
+        assert run(monkeypatch, tmp_path / "in", "--out", tmp_path / "in", "--no-report") == 0
+    assert [path.name for path in batch.find([tmp_path / "in"])] == ["a.nii.gz"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("")
+    assert run(monkeypatch, folder, "--out", tmp_path / "file" / "out") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    for number, text in enumerate(
+        [
+            "[]",
+            "null",
+            "3",
+            '{"verdict": "odd", "qc": [], "provenance": {}}',
+            '{"request": []}',
+            "[" * 100000,
+        ]
+    ):
+        (out / f"odd{number}_dseg.json").write_text(text)
+    (out / "a_dseg.json").write_text('{"request": "s"}')
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") == 0
+    assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
+
+
+def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
+    def killed(_):
+        yield batch.Outcome(Path("a.nii"), "failed", reasons="x")
+        raise batch.TerminatedWorkerError("killed")
+
+    monkeypatch.setattr(batch.joblib, "Parallel", lambda **_: killed)
+    outcomes = batch.run([Path("a.nii"), Path("b.nii")], tmp_path, [None, None], 2)
+    assert "its process was killed" in outcomes[1].reasons and (tmp_path / "qc.tsv").is_file()
+
+
+def test_results_by_function_and_by_command_are_the_same_request(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    outputs.segment_file(folder / "a.nii.gz", tmp_path / "out")
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out", "--no-report") == 0
+    assert "kept" in capsys.readouterr().out
+
+
+def test_relative_paths_of_the_notebook(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert outputs.base_folder() == tmp_path / "notebooks"
+    (tmp_path / "dvc.yaml").write_text("")
+    assert outputs.base_folder() == tmp_path
+
+
+def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(outputs, "segment", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out") == 1
+    assert "not enough memory" in capsys.readouterr().err
+    monkeypatch.setattr(
+        outputs, "segment", lambda *_, **__: (_ for _ in ()).throw(ZeroDivisionError("odd"))
+    )
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out") == 1
+    assert "ZeroDivisionError: odd; please report" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_by_itself_writes_reports_that_a_browser_shows(folder, tmp_path):
+    """From the shell, with the real network and two processes, and without the viewer's library.
+
+    Then the pages are opened in Chromium.
+    """
+    out, without = tmp_path / "out", tmp_path / "without"
+    without.mkdir()
+    (without / "ipyniivue.py").write_text("raise ModuleNotFoundError('not installed')")
+    command = [
+        sys.executable,
+        "-m",
+        "patchseg",
+        "segment",
+        str(folder),
+        "--out",
+        str(out),
+        "--jobs",
+        "2",
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATCHSEG_PROGRESS": "off", "PYTHONPATH": str(without)},
+    )
+    assert (
+        done.returncode == 1
+        and "2 of 3 images segmented" in done.stdout
+        and "Traceback" not in done.stderr
+    )
+    record = json.loads((out / "a_dseg.json").read_text())
+    assert record["request"]["weights_sha256"] == record["provenance"]["weights_sha256"]
+    assert not [path for path in out.rglob("*") if path.name.startswith(".")]
+    _open_in_browser(out)
+
+
+def _open_in_browser(out):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine: the pages were written, not looked at")
+    from playwright.sync_api import sync_playwright
+
+    errors = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=browser,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
+        )
+        page = chromium.new_page()
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url.startswith(("file:", "data:")) else errors.append(request.url)
+            ),
+        )
+        page.goto((out / "a_report.html").as_uri())
+        drawn = page.evaluate(
+            "[...document.images].map(image => image.complete && image.naturalWidth > 100)"
+        )
+        assert len(drawn) == 6 and all(drawn)
+        assert "Traceback" not in page.inner_text("body") and "segment_file" not in page.inner_text(
+            "body"
+        )
+        page.goto((out / "index.html").as_uri())
+
+        def names():
+            cells = page.locator("tbody tr td:first-child")
+            return [cell.text_content() for cell in cells.all()]
+
+        page.click("th:first-child button")
+        assert names() == ["a", "b", "broken"]
+        page.click("th:first-child button")
+        assert names() == ["broken", "b", "a"]
+        page.click("tbody tr:last-child a")
+        page.wait_for_url("**/a_report.html")
+        chromium.close()
+    assert not errors
+
+
+def test_the_report_needs_its_notebook(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "__file__", str(tmp_path / "patchseg" / "inference" / "report.py"))
+    with pytest.raises(InputError, match="the notebook of the report is missing"):
+        report.notebook()

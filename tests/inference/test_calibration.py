@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import ball_brain
+
+from patchseg.inference import calibration
+
+
+@pytest.fixture
+def ball():
+    """A ball brain whose network calls the outer half of the white matter grey."""
+    image, labels = ball_brain()
+    image = (image / image.max()).astype(np.float32)
+    mask = labels > 0
+    wrong = np.where((labels == 3) & (np.add(*np.indices(labels.shape)[:2]) % 2 == 0), 2, labels)
+    plain = (
+        np.stack([np.where(wrong == n, 0.8, 0.1) for n in (1, 2, 3)], axis=-1).astype(np.float32)
+        * mask[..., None]
+    )
+    return image, labels, mask, plain
+
+
+def test_labels_of_some_voxels_mend_all_the_others(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    assert found.shape == (mask.sum(), calibration.FEATURES) and np.isfinite(found).all()
+    truth, some = labels[mask], np.random.default_rng(0).random(mask.sum()) < 0.1
+    learned = calibration.fit(found[some], plain[mask][some], truth[some])
+    after = calibration.apply(learned, found, plain[mask])
+    assert np.allclose(after.sum(axis=1), 1, atol=1e-5)
+    before, now = (np.mean(one.argmax(axis=1) + 1 == truth) for one in (plain[mask], after))
+    assert before < 0.95 and now > 0.98
+    assert json.loads(json.dumps(learned)) == learned  # for the card
+    assert np.array_equal(
+        calibration.apply(
+            calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]
+        ),
+        after,
+    )
+
+
+def test_a_tissue_that_nobody_labelled_keeps_its_probability(ball):
+    image, labels, mask, plain = ball
+    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    learned = calibration.fit(found[truth > 1], plain[mask][truth > 1], truth[truth > 1])
+    assert learned["tissues"] == ["GM", "WM"]
+    after = calibration.apply(learned, found, plain[mask])
+    assert np.array_equal(after[:, 0], plain[mask][:, 0]) and np.allclose(
+        after.sum(axis=1), 1, atol=1e-5
+    )
+    assert np.mean((after.argmax(axis=1) + 1 == truth)[truth > 1]) > 0.98
+
+
+def test_few_labels_move_little(ball):
+    image, labels, mask, plain = ball
+    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    moved = []
+    for share in (0.01, 0.5):
+        some = np.random.default_rng(0).random(mask.sum()) < share
+        moved.append(
+            np.abs(
+                calibration.apply(
+                    calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]
+                )
+                - plain[mask]
+            ).mean()
+        )
+    assert moved[0] < moved[1]
+
+
+def test_too_little_teaches_nothing(ball):
+    image, labels, mask, plain = ball
+    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    assert calibration.fit(found[:50], plain[mask][:50], truth[:50]) is None
+    assert calibration.fit(found[truth == 2], plain[mask][truth == 2], truth[truth == 2]) is None
+
+
+def test_terms_are_the_features_and_their_products():
+    assert calibration._terms(
+        np.array([[5.0, 7.0]]), np.array([1, 1]), np.array([2, 2])
+    ).tolist() == [[2, 3, 4, 6, 9]]
+
+
+def test_what_no_label_came_near_is_not_extrapolated():
+    """Labels away from CSF teach grey against white matter.
+
+    Where CSF is likelier than among them, that must still hold.
+    """
+    rng = np.random.default_rng(0)
+    found = rng.normal(0, 1, (4000, calibration.FEATURES)).astype(np.float32)
+    found[:, 0] = np.log(calibration.FLOOR)
+    truth = np.where(found[:, 6] > 0, 3, 2).astype(np.uint8)
+    sharp = np.full((4000, 3), [0.02, 0.49, 0.49], np.float32)
+    learned = calibration.fit(found[:2000], sharp[:2000], truth[:2000])
+    found[2000:, 0] = np.log(0.2)
+    after = calibration.apply(learned, found[2000:], sharp[2000:])
+    assert np.mean(after.argmax(axis=1) + 1 == truth[2000:]) > 0.95

@@ -1,0 +1,161 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ball_brain
+from PIL import Image
+
+from patchseg import figures, metrics
+from patchseg.core.tissues import COLOURS
+from patchseg.datasets import bids
+from patchseg.params import Evaluate
+from patchseg.scoring import baseline, evaluation, tables
+from patchseg.scoring.looks import Looks
+
+
+class Thresholds:
+    """Tells the ball's tissues by brightness: a 'network' whose right answer is known."""
+
+    def predict_on_batch(self, x):
+        edges = (0.05, 0.47, 0.78, 2)
+        return np.concatenate(
+            [(low < x) & (x <= high) for low, high in zip(edges, edges[1:], strict=False)], axis=-1
+        ).astype(np.float32)
+
+
+@pytest.fixture
+def subject(dataset):
+    return bids.subjects(dataset, "test")[0]
+
+
+@pytest.fixture
+def rows(subject, grid):
+    return evaluation.evaluate_network(
+        Thresholds(), subject, grid.model_copy(update={"axes": ["sagittal", "coronal", "axial"]})
+    )
+
+
+def test_every_slice_and_patch_with_tissue_is_scored_once(rows, grid):
+    assert not rows.duplicated(["level", "axis", "slice", "patch", "tissue"]).any()
+    labels = ball_brain()[1]
+    expected = sum(
+        labels[tuple(slice(None) if a != axis else i for a in range(3))].any()
+        for axis in range(3)
+        for i in range(0, labels.shape[axis], 3)
+    )
+    assert (rows.level == "slice").sum() == 3 * expected
+    assert (rows.level == "volume").sum() == 3
+
+
+def test_a_right_network_scores_high_and_a_wrong_one_0(rows, subject, grid):
+    assert rows.groupby("level").dice.mean().min() > 0.7
+    volume = rows[rows.level == "volume"]
+    assert volume.dice.min() > 0.85 and volume.hd95_mm.max() <= 2
+
+    class Nothing(Thresholds):
+        def predict_on_batch(self, x):
+            return np.zeros((*x.shape[:3], 3), np.float32)
+
+    none = evaluation.evaluate_network(Nothing(), subject, grid)
+    assert none.dice.max() == 0 and none.avd_percent.dropna().eq(100).all()
+
+
+def test_hmrf_finds_the_balls_and_is_scored_in_the_same_places(subject, grid, rows):
+    image, labels, _ = subject.load(99)
+    found = baseline.hmrf(image)
+    assert all(metrics.dice(labels == label, found == label) > 0.9 for label in (1, 2, 3))
+    assert np.array_equal(found, baseline.hmrf(image))
+    scored = evaluation.evaluate_hmrf(subject, grid, seed=0)
+    assert scored[scored.level == "volume"].dice.min() > 0.9
+    places = ["level", "axis", "slice"]
+    coarse = rows[(rows.level == "slice") & rows.axis.isin(grid.axes)]
+    assert set(map(tuple, scored[scored.level == "slice"][places].to_numpy())) == set(
+        map(tuple, coarse[places].to_numpy())
+    )
+
+
+def test_hmrf_that_breaks_down_gives_none(subject, grid, monkeypatch):
+    monkeypatch.setattr(
+        "dipy.segment.tissue.TissueClassifierHMRF",
+        lambda **_: type(
+            "Broken", (), {"classify": lambda *_, **__: (0, np.full((2, 2, 2), -1), 0)}
+        )(),
+    )
+    assert baseline.hmrf(np.ones((2, 2, 2), np.float32) * np.arange(1, 3, dtype=np.float32)) is None
+    monkeypatch.setattr(evaluation.baseline, "hmrf", lambda *_, **__: None)
+    assert evaluation.evaluate_hmrf(subject, grid, seed=0) is None
+
+
+def test_fold_curve_by_size(subject, grid):
+    curve = evaluation.fold_curve(
+        Thresholds(), [subject], grid, Evaluate(fold_sizes=[0.5, 1, 2], fold_every=4, seed=0)
+    )
+    assert curve.fold_size.tolist() == [0.5] * 3 + [1] * 3 + [2] * 3
+    assert curve.dice.between(0, 1).all() and curve[curve.fold_size == 2].dice.min() > 0.7
+
+
+def test_tables_are_written_and_read_back(rows, tmp_path):
+    table = metrics.table(rows.assign(method="thresholds"), ("method", "level", "tissue"))
+    text = tables.markdown(table)
+    assert text.count("\n") == 5 and "| thresholds | volume | 1 / 1 / 1 |" in text
+    tables.write_scores(table, text, tmp_path)
+    read = pd.read_csv(tmp_path / "scores.csv")
+    assert len(read) == 9 and read.dice_pooled.tolist() == pytest.approx(
+        table.dice_pooled.tolist(), rel=1e-5
+    )
+    assert (tmp_path / "scores.json").read_text().startswith('{\n  "thresholds"')
+
+
+def drawn(figure):
+    """Return a figure's pixels as (h, w, 3) array."""
+    return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB"))
+
+
+def test_every_figure_draws_and_saves_the_same_bytes(rows, subject, grid, tmp_path):
+    full = grid.model_copy(update={"axes": ["sagittal", "coronal", "axial"]})
+    looks = Looks(Thresholds(), [subject], full, rows)
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            "loss": [0.5, 0.2],
+            "val_dice": [0.1, 0.6],
+            **{f"val_dice_{t}": [0.1, 0.6] for t in ("CSF", "GM", "WM")},
+        }
+    )
+    curve = pd.DataFrame(
+        [(r, s, t, 0.5) for r in "ab" for s in (0.5, 1) for t in ("CSF", "GM", "WM")],
+        columns=["recipe", "fold_size", "tissue", "dice"],
+    )
+    pair = looks.median_patch()[1:3]
+    pictures = [
+        figures.predictions(looks.patches()),
+        figures.tissue_maps(*looks.median_patch()),
+        figures.tissue_maps(*looks.median_slice()),
+        figures.learning_curve(history),
+        figures.fold_sizes(curve),
+        figures.zoomed_pairs([pair * 2]),
+        figures.zoomed_pairs([]),
+        figures.slice_and_patches(np.ones((64, 64)), np.ones((4, 32, 32)), "ones"),
+    ]
+    for number, picture in enumerate(pictures):
+        for name in "ab":
+            figures.save(picture, tmp_path / f"{number}{name}.png")
+        assert (tmp_path / f"{number}a.png").read_bytes() == (
+            tmp_path / f"{number}b.png"
+        ).read_bytes()
+        assert len(np.unique(drawn(picture).reshape(-1, 3), axis=0)) > 10
+
+
+def test_ranks_go_from_worst_to_best(rows, subject, grid):
+    looks = Looks(Thresholds(), [subject], grid, rows)
+    dice = [float(title.split("Dice ")[1].split(",")[0]) for title, *_ in looks.patches()]
+    assert dice == sorted(dice) and len(dice) == 5
+
+
+def test_tissue_colours_are_drawn_as_in_the_legend():
+    labels = np.array([[1, 2], [3, 0]])
+    pixels = drawn(figures.tissue_maps("title", labels / 3, labels, labels)).reshape(-1, 3)
+    for colour in COLOURS.values():
+        wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        assert (np.abs(pixels - wanted).sum(axis=1) == 0).sum() > 500

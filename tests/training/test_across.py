@@ -1,0 +1,191 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import ball_brain
+from ruamel.yaml import YAML
+from test_params import PROJECT
+from typer.testing import CliRunner
+
+from patchseg import checkpoint
+from patchseg.cli import main
+from patchseg.core.errors import InputError
+from patchseg.datasets import brains
+from patchseg.datasets.brains import load, names
+from patchseg.inference import networks, segmentation
+from patchseg.scoring import on_zoo
+from patchseg.training import across
+
+
+@pytest.fixture
+def balls(monkeypatch):
+    """Three balls in the place of the zoo; one of them has labels only."""
+
+    def load(name):
+        image, labels = ball_brain()
+        return (
+            {"a": "ball", "b": "ball", "other": "egg"}[name],
+            None if name == "b" else image,
+            labels,
+            np.eye(4),
+        )
+
+    monkeypatch.setattr(brains, "load", load)
+    monkeypatch.setattr(brains, "names", lambda patterns: list(patterns))
+    entry = type(
+        "Entry", (), {"species": "ball", "licence": "CC0", "modality": "T1w", "same_brain_as": None}
+    )
+    monkeypatch.setattr(across.zoo, "entry", lambda name: entry)
+    monkeypatch.setattr(across.zoo, "entries", lambda: {name: entry for name in ("a", "other")})
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The project's params.yaml with a network of seconds."""
+    yaml = YAML()
+    settings = yaml.load(PROJECT)
+    settings["across"]["brain_pixels"] = 24
+    settings["across"]["draw"].update(
+        {
+            "patches": 256,
+            "validation": 16,
+            "patch_size": 32,
+            "brain_pixels": 24,
+            "scales": [0.8, 1.2],
+            "drawn": 0,
+            "inverted": 0,
+            "curves": 0,
+            "gamma": 0,
+            "bias": 0,
+            "coarse": 0,
+        }
+    )
+    settings["across"]["train"].update(
+        {
+            "levels": 2,
+            "features": [4, 8],
+            "blocks": [1, 1],
+            "epochs": 3,
+            "steps_per_epoch": 80,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "validation_patches": 16,
+            "precision": "float32",
+        }
+    )
+    settings["across"]["networks"] = {
+        "tiny": {"brains": ["a", "b"]},
+        "odd": {"brains": ["a"], "draw": {"blured": 1}},
+    }
+    settings["across"]["networks"]["more"] = {
+        "brains": ["other"],
+        "start": "tiny",
+        "kept": 0.5,
+        "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001},
+    }
+    settings["across"]["networks"]["circle"] = {"brains": ["a"], "start": "more"}
+    yaml.dump(settings, tmp_path / "params.yaml")
+    return tmp_path / "params.yaml"
+
+
+def test_another_contrast_of_a_brain_is_no_stranger(monkeypatch):
+    monkeypatch.setattr(checkpoint, "read_card", lambda path: {"brains": ["chimp", "human-eve"]})
+    assert on_zoo.unseen("any") == ["human-nii2mesh", "macaque-21mo", "macaque-4mo"]
+    monkeypatch.setattr(checkpoint, "read_card", lambda path: {"brains": ["chimp-t2"]})
+    assert "chimp" not in on_zoo.unseen("any")
+
+
+def test_brains_are_named_by_patterns():
+    assert names(["mni", "human-labels-0*", "human-labels-01"])[:3] == [
+        "mni",
+        "human-labels-01",
+        "human-labels-02",
+    ]
+    with pytest.raises(InputError, match="brain 'wombat' is unknown; there are mni, "):
+        names(["wombat"])
+
+
+def test_networks_of_the_project_are_known_and_mistakes_named(small):
+    drawing, training, brains, start, _ = across.settings(PROJECT, "people")
+    assert (
+        drawing.patches > 10000
+        and start is None
+        and training.loss == "dice_ce"
+        and not [name for name in brains if name.startswith(("chimp", "macaque"))]
+    )
+    with pytest.raises(InputError, match="network 'x' is unknown; there are tiny, odd"):
+        across.settings(small, "x")
+    with pytest.raises(
+        InputError,
+        match=(
+            "network 'circle' starts from 'more'; name a network of this section that starts from"
+            " none"
+        ),
+    ):
+        across.settings(small, "circle")
+    with pytest.raises(
+        InputError,
+        match=(
+            r"across.networks.odd.draw: key 'blured' \(value 1\) is unknown; did you mean"
+            r" 'blurred'\?"
+        ),
+    ):
+        across.settings(small, "odd")
+
+
+def test_the_template_is_a_brain_like_the_others():
+    species, image, labels, affine = load("mni")
+    assert (
+        species == "human"
+        and image.shape == labels.shape
+        and set(np.unique(labels)) == {0, 1, 2, 3}
+        and affine.shape == (4, 4)
+    )
+
+
+def test_training_writes_weights_whose_card_says_all_and_which_segment(
+    small, balls, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    path = across.train("tiny", small, out, jobs=1)
+    found = json.loads(checkpoint.card_path(path).read_text())
+    assert (
+        found["brains"] == ["a", "b"]
+        and found["command"] == "patchseg across train tiny"
+        and found["train"]["seed"] == 0
+    )
+    assert found["sizes_mm"][0] == pytest.approx(26.1 / 1.2, abs=2) and found["brain_pixels"] == 24
+    drawn = (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns
+    rows, result = on_zoo.score(path, "a")
+    assert {row["tissue"] for row in rows} == {"CSF", "GM", "WM"} and np.mean(
+        [row["dice"] for row in rows]
+    ) > 0.5
+    assert isinstance(result, segmentation.Result) and networks.load(path).brain_pixels == 24
+    across.train("tiny", small, out, jobs=1)
+    assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns == drawn
+    more = across.train("more", small, out, jobs=1)
+    assert json.loads(checkpoint.card_path(more).read_text())["brains"] == ["a", "b", "other"]
+    learned, first, last = (
+        networks.load(one).model.get_weights()
+        for one in (out / "more" / "learned.weights.h5", path, more)
+    )
+    assert all(
+        np.allclose(end, (one + other) / 2, atol=1e-6)
+        for end, one, other in zip(last, learned, first, strict=True)
+    )
+    assert (
+        np.mean([row["dice"] for row in on_zoo.score(more, "a")[0]]) > 0.5
+    )  # five small steps from where it started
+    assert on_zoo.unseen(path) == ["other"] and on_zoo.unseen(more) == []
+    for _ in range(2):  # the second time everything is there
+        table = on_zoo.evidence([path, more], tmp_path / "scores.csv")
+        assert table.groupby("network").brain.unique().map(list).to_dict() == {
+            "tiny": ["other"],
+            "hmrf": ["other"],
+            "atropos": ["other"],
+        }
+        assert table[table.network == "hmrf"].dice.min() > 0.8
+    shown = CliRunner().invoke(main.app, ["across", "score", str(path), "a"])
+    assert (
+        shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 1.000" in shown.output
+    )

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+from conftest import ball_brain
+
+from patchseg import params
+from patchseg.core.errors import InputError
+from patchseg.core.tissues import UNLABELLED
+from patchseg.training import batches, draw
+
+PLAIN = {
+    "patches": 8,
+    "validation": 8,
+    "patch_size": 32,
+    "brain_pixels": 24,
+    "scales": (1, 1),
+    "rotation_deg": 0,
+    "anisotropy": 0,
+    "elastic": 0,
+    "anywhere": 0,
+    "thick": 0,
+    "drawn": 0,
+    "orders": (1, 0, 0),
+    "inverted": 0,
+    "curves": 0,
+    "gamma": 0,
+    "bias": 0,
+    "blurred": 0,
+    "coarse": 0,
+    "noise": 0,
+    "background": 0,
+    "seed": 0,
+}
+
+
+def settings(**changes):
+    return params.Draw(**PLAIN | changes)
+
+
+def ball(name="a", species="ball", image=True, unlabelled=()):
+    seen, labels = ball_brain()
+    labels = np.where(np.isin(labels, unlabelled), 0, labels).astype(np.uint8)
+    return draw.brain_of(name, species, seen if image else None, labels, (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_without_any_change_image_and_labels_belong_together(rng):
+    brain = ball()
+    for _ in range(20):
+        image, labels = draw.patch(rng, brain, settings())
+        assert (
+            image.dtype == np.float32
+            and labels.dtype == np.uint8
+            and image.shape == labels.shape == (32, 32)
+        )
+        assert (image[labels == 0] == 0).all()
+        means = [
+            image[labels == tissue].mean() for tissue in (1, 2, 3) if (labels == tissue).sum() > 20
+        ]
+        assert means == sorted(means)
+
+
+def test_the_scale_says_how_large_a_brain_is_seen(rng):
+    shares = [
+        np.mean(
+            [(draw.patch(rng, ball(), settings(scales=(s, s)))[1] > 0).mean() for _ in range(40)]
+        )
+        for s in (0.4, 1, 3)
+    ]
+    assert shares[0] < 0.4 < shares[2] and shares == sorted(shares)
+
+
+def test_the_brain_is_seen_at_one_size_whatever_its_voxels():
+    seen, labels = ball_brain((80, 80, 80))
+    fine, coarse = (
+        draw.brain_of("a", "ball", image, truth, (size,) * 3)
+        for image, truth, size in ((seen, labels, 0.1), (*ball_brain((40, 40, 40)), 7))
+    )
+    areas = [
+        np.mean(
+            [
+                (draw.patch(np.random.default_rng(s), one, settings())[1] > 0).mean()
+                for s in range(60)
+            ]
+        )
+        for one in (fine, coarse)
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.1)
+
+
+@pytest.mark.parametrize(("orders", "sign"), [((1, 0, 0), 1), ((0, 1, 0), -1)])
+def test_made_up_images_have_the_order_that_is_asked_for(rng, orders, sign):
+    for _ in range(20):
+        image, labels = draw.patch(rng, ball(image=False), settings(orders=orders))
+        means = [
+            np.median(image[labels == tissue])
+            for tissue in (1, 2, 3)
+            if (labels == tissue).sum() > 20
+        ]
+        assert means == sorted(means)[::sign]
+
+
+def test_inverted_images_are_dark_where_they_were_bright(rng):
+    for _ in range(20):
+        image, labels = draw.patch(rng, ball(), settings(inverted=1))
+        means = [
+            np.median(image[labels == tissue])
+            for tissue in (1, 2, 3)
+            if (labels == tissue).sum() > 20
+        ]
+        assert means == sorted(means)[::-1] and (image[labels == 0] == 0).all()
+
+
+def test_what_nobody_labelled_is_ignored_and_not_background(rng):
+    brain = ball(unlabelled=(1,))
+    _, labels = draw.patch(rng, brain, settings(scales=(0.5, 0.5)))
+    assert {0, 2, 3, UNLABELLED} == set(np.unique(labels)) and len(brain.places) == 2
+    with pytest.raises(InputError, match="a: no voxel is labelled"):
+        ball(unlabelled=(1, 2, 3))
+
+
+def test_every_tissue_is_at_the_centre_as_often(rng):
+    middle = [draw.patch(rng, ball(), settings())[1][15:17, 15:17].max() for _ in range(150)]
+    counts = np.bincount(middle, minlength=4)
+    assert counts[1:].min() > 30
+
+
+def test_anything_goes_and_stays_an_image(rng):
+    wild = settings(
+        scales=(0.3, 4),
+        rotation_deg=180,
+        anisotropy=0.3,
+        elastic=3,
+        anywhere=0.5,
+        thick=0.5,
+        drawn=0.5,
+        orders=(0.3, 0.3, 0.4),
+        inverted=0.5,
+        curves=0.5,
+        gamma=0.5,
+        bias=0.5,
+        blurred=0.5,
+        coarse=0.5,
+        noise=0.2,
+        background=0.5,
+    )
+    for _ in range(100):
+        image, labels = draw.patch(rng, ball(), wild)
+        assert (
+            image.min() >= 0
+            and image.max() <= 1
+            and np.isfinite(image).all()
+            and set(np.unique(labels)) <= {0, 1, 2, 3}
+        )
+
+
+def test_thin_brains_and_single_slices_can_be_drawn_from(rng):
+    seen, labels = ball_brain((40, 36, 9))
+    brain = draw.brain_of("thin", "ball", seen[..., 4:5], labels[..., 4:5], (1, 1, 5))
+    assert any((draw.patch(rng, brain, settings(thick=1))[1] > 0).any() for _ in range(10))
+
+
+def test_species_and_kinds_are_balanced(rng):
+    brains = [
+        ball("one", "rare"),
+        *[ball(str(i), "common") for i in range(3)],
+        *[ball(f"l{i}", "common", image=False) for i in range(6)],
+    ]
+    chosen = [draw.choose(rng, brains).name for _ in range(400)]
+    assert (
+        150 < chosen.count("one") < 250 and 60 < sum(name.startswith("l") for name in chosen) < 140
+    )
+
+
+def test_a_set_has_the_size_asked_for_and_the_same_bytes_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(draw, "CHUNK", 3)
+    for jobs, folder in ((1, "a"), (2, "b")):
+        draw.write_set([ball()], tmp_path / folder, 8, settings(noise=0.1), jobs=jobs)
+    draw.write_set([ball()], tmp_path / "other", 8, settings(noise=0.1), seed=1)
+    images, labels = batches.open_training_set(tmp_path / "a")
+    assert images.shape == labels.shape == (8, 32, 32) and images.dtype == np.float16
+    same = [
+        (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        for name in ("images.npy", "labels.npy")
+    ]
+    assert all(same) and not np.array_equal(
+        images, batches.open_training_set(tmp_path / "other")[0]
+    )

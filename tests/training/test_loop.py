@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+from conftest import ball_brain
+
+from patchseg import checkpoint
+from patchseg.training import batches, loop, losses
+
+
+@pytest.fixture
+def sets():
+    image, labels = ball_brain((32, 32, 24))
+    images = (np.moveaxis(image, 2, 0) / 100).astype(np.float16)
+    labels = np.moveaxis(labels, 2, 0)
+    return (images[::2], labels[::2]), (images[1::2], labels[1::2])
+
+
+def test_one_hot_by_hand():
+    labels = np.array([[[0, 1], [2, 3]]], np.uint8)
+    assert losses.one_hot(labels, background=False)[0].tolist() == [
+        [[0, 0, 0], [1, 0, 0]],
+        [[0, 1, 0], [0, 0, 1]],
+    ]
+    assert losses.one_hot(labels, background=True)[0, 0].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_soft_dice_by_hand():
+    truth = np.zeros((1, 2, 2, 1), np.float32)
+    truth[0, 0] = 1
+    assert float(losses.soft_dice(truth, truth)) == 0
+    assert float(losses.soft_dice(truth, 1 - truth)) == pytest.approx(1 - 1 / 5)
+
+
+def test_dice_cross_entropy_is_0_for_a_perfect_answer():
+    truth = losses.one_hot(np.array([[[0, 1], [2, 3]]], np.uint8), background=True)
+    assert float(losses.dice_cross_entropy(truth, truth)) == pytest.approx(0, abs=1e-5)
+    assert float(losses.dice_cross_entropy(truth, np.full_like(truth, 0.25))) > 1
+
+
+def test_pixels_without_label_count_in_no_loss():
+    rng = np.random.default_rng(0)
+    labels = np.array([[[0, 1, 255], [2, 3, 255]]], np.uint8)
+    for name, (activation, loss) in losses.LOSSES.items():
+        truth = losses.one_hot(labels, activation == "softmax")
+        predicted = rng.uniform(0.1, 0.9, truth.shape).astype(np.float32)
+        other = np.where((labels == 255)[..., None], 0.5, predicted).astype(np.float32)
+        assert float(loss(truth, predicted)) == pytest.approx(float(loss(truth, other))), name
+
+
+def test_a_scribble_counts_as_much_as_a_slice():
+    """One labelled pixel among four, beside a patch that is labelled throughout.
+
+    The mean of the two patches, not of the pixels.
+    """
+    labels = np.array([[[1, 255], [255, 255]], [[1, 1], [1, 1]]], np.uint8)
+    truth = losses.one_hot(labels, background=True)
+    predicted = np.zeros_like(truth)
+    predicted[0, ..., 1], predicted[1, ..., 1] = 0.5, 0.25
+    predicted[..., 0] = 1 - predicted[..., 1]
+    assert float(losses.cross_entropy(truth, predicted)) == pytest.approx(
+        (np.log(2) + np.log(4)) / 2, rel=1e-4
+    )
+    truth, predicted = losses.one_hot(labels, background=False), predicted[..., 1:]
+    binary = (np.log(2) + np.log(4)) / 6  # the two other tissues are right
+    assert float(losses.binary_cross_entropy(truth, predicted)) == pytest.approx(binary, rel=1e-3)
+
+
+def test_batches_depend_on_seed_and_epoch_only(sets, train_settings):
+    first, again, other = (
+        [x for x, _ in batches.batches(*sets[0], train_settings, epoch)] for epoch in (1, 1, 2)
+    )
+    assert len(first) == 6 and first[0].shape == (4, 32, 32, 1)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_batches_flip_image_and_mask_together(sets, train_settings):
+    labels = sets[0][1]
+    for x, y in batches.batches((labels > 0).astype(np.float16), labels, train_settings, 0):
+        assert np.array_equal(x[..., 0] > 0, y.any(axis=-1))
+
+
+def run(sets, settings, folder, monkeypatch=None, stop_after=None):
+    if stop_after is not None:
+        real, calls = loop._save_state, []
+
+        def save_then_die(*arguments):
+            real(*arguments)
+            calls.append(1)
+            if len(calls) == stop_after:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(loop, "_save_state", save_then_die)
+    try:
+        return loop.fit(*sets, settings, folder / "model.weights.h5", folder / "state.npz")
+    finally:
+        if stop_after is not None:
+            monkeypatch.undo()
+
+
+@pytest.mark.parametrize("loss", ["bce", "dice_ce"])
+def test_training_learns_the_balls(sets, train_settings, tmp_path, loss):
+    settings = train_settings.model_copy(
+        update={"loss": loss, "features": 8, "epochs": 6, "steps_per_epoch": 60, "patience": 6}
+    )
+    network, history = run(sets, settings, tmp_path)
+    assert history.loss.iloc[-1] < history.loss.iloc[0] / 2
+    assert history.val_dice.max() > 0.8
+    assert loop.validation_dice(network, *sets[1]).mean() == pytest.approx(
+        history.val_dice.max(), abs=0.02
+    )
+
+
+def test_resume_after_a_kill_ends_with_the_same_bytes(
+    sets, train_settings, tmp_path, monkeypatch, capsys
+):
+    _, straight = run(sets, train_settings, tmp_path / "straight")
+    assert straight.epoch.tolist() == [1, 2, 3, 4]
+    with pytest.raises(KeyboardInterrupt):
+        run(sets, train_settings, tmp_path / "killed", monkeypatch, stop_after=2)
+    assert (tmp_path / "killed" / "state.npz").exists() and not (
+        tmp_path / "killed" / "model.weights.h5"
+    ).exists()
+    straight_log = capsys.readouterr().out.split("\n")[:4] + [""]
+    seen = []
+    one_epoch = batches.batches
+    monkeypatch.setattr(
+        batches, "batches", lambda *arguments: seen.append(arguments[-1]) or one_epoch(*arguments)
+    )
+    _, resumed = run(sets, train_settings, tmp_path / "killed")
+    assert seen == [2, 3] and capsys.readouterr().out.split("\n") == straight_log
+    assert resumed.equals(straight) and straight.learning_rate.is_monotonic_decreasing
+    assert (tmp_path / "killed" / "model.weights.h5").read_bytes() == (
+        tmp_path / "straight" / "model.weights.h5"
+    ).read_bytes()
+    assert not (tmp_path / "killed" / "state.npz").exists()
+
+
+def test_a_state_of_other_settings_is_not_resumed(sets, train_settings, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(sets, train_settings, tmp_path, monkeypatch, stop_after=2)
+    other = train_settings.model_copy(update={"learning_rate": 0.02, "epochs": 2})
+    _, history = run(sets, other, tmp_path)
+    assert len(history) == 2 and history.learning_rate[0] == pytest.approx(0.02)
+
+
+def test_stops_early_and_keeps_the_best(sets, train_settings, tmp_path, monkeypatch):
+    dice = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr(loop, "validation_dice", lambda *_: np.full(3, next(dice)))
+    _, history = run(sets, train_settings.model_copy(update={"epochs": 5, "patience": 2}), tmp_path)
+    assert history.val_dice.tolist() == pytest.approx([0.1, 0.5, 0.4, 0.3])
+    assert checkpoint.load(tmp_path / "model.weights.h5").count_params() > 0
+
+
+def test_resunet_and_bfloat16_train(sets, train_settings, tmp_path):
+    settings = train_settings.model_copy(
+        update={"network": "resunet", "precision": "mixed_bfloat16", "epochs": 2}
+    )
+    network, history = run(sets, settings, tmp_path)
+    assert np.isfinite(history.loss).all() and network.name == "resunet"
