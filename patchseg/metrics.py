@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, UNLABELLED
 
 MEASURES = ("dice", "iou", "hd95_mm", "avd_percent")
 
@@ -94,7 +94,7 @@ def score(truth, predicted, spacing):
     Parameters
     ----------
     truth, predicted : ndarray of uint8, one shape, 2D or 3D
-        0 background, 1 CSF, 2 GM, 3 WM.
+        0 background, 1 CSF, 2 GM, 3 WM. Where the truth is 255, unlabelled, nothing is scored.
     spacing : tuple of float
         Edge lengths of a voxel in mm.
 
@@ -102,7 +102,7 @@ def score(truth, predicted, spacing):
     -------
     rows : list of dict
         tissue, the four measures, `n_both`, `n_truth`, `n_predicted` (voxels, for pooling) and
-        `share` of the image that the true tissue fills.
+        `share` of the labelled image that the true tissue fills.
 
     Raises
     ------
@@ -114,9 +114,9 @@ def score(truth, predicted, spacing):
             f"truth {truth.shape} and prediction {predicted.shape} differ in shape; bring them to"
             " one grid first"
         )
-    rows = []
+    rows, known = [], truth != UNLABELLED
     for label, tissue in enumerate(TISSUES, start=1):
-        t, p = truth == label, predicted == label
+        t, p = truth == label, (predicted == label) & known
         n_both, n_truth, n_predicted = overlap_counts(t, p)
         row = {
             "tissue": tissue,
@@ -131,7 +131,7 @@ def score(truth, predicted, spacing):
                 "n_both": n_both,
                 "n_truth": n_truth,
                 "n_predicted": n_predicted,
-                "share": n_truth / t.size,
+                "share": n_truth / max(1, int(known.sum())),
             }
         )
     return rows

@@ -1,6 +1,7 @@
 """`params.yaml`: one section per stage, checked, and the recipes that override parts of it."""
 
 import difflib
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from patchseg.core.errors import InputError
 
+NAME = "params.yaml"
 STAGES = ("preprocess", "augment", "train", "evaluate")
 Share = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -132,6 +134,36 @@ class Across(Section):
     networks: dict[str, Network]
 
 
+class Calibration(Section):
+    """What labelled voxels teach beside the network (see `patchseg.inference.calibration`)."""
+
+    least_voxels: Count
+    most_voxels: Count
+    ridge: Annotated[float, Field(gt=0)]
+    least_spread: Annotated[float, Field(gt=0)]
+
+
+class Adapt(Section):
+    """A network learns a new animal (see `patchseg.adaptation`)."""
+
+    steps: Count
+    more_steps: Annotated[int, Field(ge=0)]
+    most_steps: Count
+    round: Count
+    batch_size: Count
+    replay: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    fixed: list[str]
+    in_plane: Share
+    kept: Share
+    alike: Annotated[float, Field(ge=1)]
+    poor: Share
+    enough: Share
+    draw: Draw
+    replayed: Draw
+    calibration: Calibration
+
+
 class Params(Section):
     """All of `params.yaml`."""
 
@@ -143,6 +175,7 @@ class Params(Section):
     evaluate: Evaluate
     recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
     across: Across
+    adapt: Adapt
 
     @model_validator(mode="after")
     def _patches_fit_network(self):
@@ -159,6 +192,13 @@ class Params(Section):
                     f" multiple of patch_size {self.preprocess.patch_size}"
                 )
         return self
+
+
+@cache
+def shipped():
+    """Return the settings that come with the package: its own copy of the project's params.yaml."""
+    here = Path(__file__).parent
+    return load(next(path for path in (here / NAME, here.parent / NAME) if path.is_file()))
 
 
 def load(path, recipe=None):

@@ -22,6 +22,7 @@ def cut_slices(image, labels, grid, axis):
     ----------
     image : (x, y, z) ndarray of float32 in [0, 1]
     labels : (x, y, z) ndarray of uint8
+        0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled, here and in the patches.
     grid : object with `slice_size`, `patch_size`, `square` and `every`
         params.yaml, section preprocess.
     axis : {'sagittal', 'coronal', 'axial'}
@@ -58,11 +59,12 @@ def write_shard(subject, path, settings):
     key = fingerprint(settings=settings.model_dump(exclude={"jobs"}), files=subject.files)
     if shard_key(path) == key:
         return path
-    image, labels, _ = subject.load(settings.top)
+    one = subject.load()
+    image = one.normalised(settings.top)
     rng = np.random.default_rng([settings.seed, int(key[:8], 16)])
     images, masks, places = [], [], []
     for axis in settings.axes:
-        for index, patches, truth in cut_slices(image, labels, settings, axis):
+        for index, patches, truth in cut_slices(image, one.labels, settings, axis):
             keep = patching.keep_mask(patches, settings.keep_empty, rng)
             images.append(patches[keep].astype(np.float16))
             masks.append(truth[keep])

@@ -25,6 +25,17 @@ def ball_brain(shape=(40, 36, 32), centre=0.5):
     return image.astype(np.float32), labels
 
 
+def labelled_ball(name="ball", shape=(40, 36, 32), labels=None, affine=None, **known):
+    """The ball as a `Labelled`, whose mask is the whole ball; `labels` may leave some out (255)."""
+    from patchseg.datasets.labelled import Labelled
+
+    image, whole = ball_brain(shape)
+    truth = whole if labels is None else np.where((whole > 0) & (labels == 0), 255, labels)
+    return Labelled(
+        name, image, truth.astype(np.uint8), np.eye(4) if affine is None else affine, **known
+    )
+
+
 def write_dataset(
     root, rows=(("sub-a", "train"), ("sub-b", "val"), ("sub-c", "test")), shape=(40, 36, 32)
 ):

@@ -75,3 +75,11 @@ def test_table_summarises_by_hand():
     ] == pytest.approx(3 / 4)
     assert table.loc["CSF", "avd_percent_mean"] == 25
     assert table.loc["WM", "dice_filled_median"] == 1
+
+
+def test_unlabelled_voxels_are_not_scored():
+    truth = np.array([[1, 1, 255, 255], [0, 0, 2, 2]], np.uint8)
+    predicted = np.array([[1, 1, 1, 2], [0, 0, 2, 1]], np.uint8)
+    rows = {row["tissue"]: row for row in metrics.score(truth, predicted, (1, 1))}
+    assert rows["CSF"]["dice"] == 2 * 2 / (2 + 3) and rows["GM"]["dice"] == 2 * 1 / (2 + 1)
+    assert rows["CSF"]["share"] == 2 / 6 and rows["WM"]["n_predicted"] == 0

@@ -10,7 +10,8 @@ from patchseg.datasets import bids
 def test_a_shard_holds_every_filled_patch_and_its_place(dataset, grid, tmp_path):
     subject = bids.subjects(dataset, "train")[0]
     shard = preprocess.load_shard(preprocess.write_shard(subject, tmp_path / "a.npz", grid))
-    image, labels, _ = subject.load(grid.top)
+    one = subject.load()
+    image, labels = one.normalised(grid.top), one.labels
     n_filled = 0
     for number, axis in ((1, "coronal"), (2, "axial")):
         for index, images, masks in preprocess.cut_slices(image, labels, grid, axis):
@@ -76,3 +77,13 @@ def test_not_a_shard(tmp_path):
         InputError, match=r"x.npz: not a whole shard; run the preprocess stage again"
     ):
         preprocess.load_shard(tmp_path / "x.npz")
+
+
+def test_brain_that_nobody_labelled_is_no_background(dataset, grid, tmp_path):
+    subject = bids.subjects(dataset, "train")[0]
+    labels = ball_brain()[1]
+    write_nifti(subject.label_paths["dseg"], np.where(labels == 1, 0, labels).astype(np.uint8))
+    shard = preprocess.load_shard(preprocess.write_shard(subject, tmp_path / "a.npz", grid))
+    inside = shard["images"] > 0.05
+    assert set(np.unique(shard["labels"])) == {0, 2, 3, 255}
+    assert not (shard["labels"][inside] == 0).any()

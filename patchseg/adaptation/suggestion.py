@@ -5,22 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from patchseg import patching
-from patchseg.adaptation import labelled
 from patchseg.core.errors import InputError
-from patchseg.images import volume
+from patchseg.core.tissues import UNLABELLED
+from patchseg.datasets.labelled import painted
+from patchseg.datasets.labels import PLAIN, coding
 from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
+from patchseg.images.volume import name_of, read
 from patchseg.inference import segmentation
 
 REACH = 0.12
-"""A labelled slice teaches its neighbours.
-
-By exp(-d² / 2 REACH²), d being the distance as a share of the brain's length.
-"""
-LEAST = 0.3
-"""A slice with less brain than this share of the largest one is not suggested.
-
-Little to label, little to learn.
-"""
+"""A labelled slice teaches its neighbours by exp(-d² / 2 REACH²), d being the distance as a share
+of the brain's length."""
+LEAST_BRAIN = 0.3
+"""A slice with less brain than this share of the largest one is not suggested: little to learn."""
+TAKEN = 0.1
+"""Labels that fill this share of a slice across the painted plane count as labelling it."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +62,40 @@ class Suggestion:
         return like(kept, self.result.dseg)
 
 
-def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None, head_check=True):
+def suggest(
+    image,
+    slices=1,
+    weights=None,
+    *,
+    mask=None,
+    labelled=None,
+    labels=PLAIN,
+    volume=None,
+    nan_as_background=False,
+    head_check=True,
+    plane=None,
+):
     """Suggest slices to label: where the network is unsure, and not beside one another.
 
     Parameters
     ----------
     image : nibabel image, str or Path
-    n : int
-        Slices.
-    weights_path : str or Path, optional
+    slices : int
+        How many.
+    weights : str or Path, optional
         Those of the package unless given.
     mask : nibabel image, str or Path, optional
         Of the brain.
-    labels : nibabel image, str or Path, optional
+    labelled : nibabel image, str or Path, optional
         What is labelled already; other slices are suggested.
+    labels : str
+        What its values mean (see `patchseg.adapt`).
+    volume : int, optional
+        Which volume of a 4D image, from 0.
+    nan_as_background, head_check : bool
+        See `patchseg.segment`.
     plane : {'sagittal', 'coronal', 'axial'}, optional
         The one with the finest pixels unless given; coronal if they are all alike.
-    head_check : bool
-        See `patchseg.segment`.
 
     Returns
     -------
@@ -99,34 +114,41 @@ def suggest(image, n=1, weights_path=None, *, mask=None, labels=None, plane=None
     """
     if plane not in (None, *AXES):
         raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
-    result = segmentation.segment(image, mask, weights_path, head_check=head_check)
+    result = segmentation.segment(
+        image,
+        mask,
+        weights,
+        volume=volume,
+        nan_as_background=nan_as_background,
+        head_check=head_check,
+    )
     uncertainty, affine = ras(result.uncertainty)
     inside = ras(result.dseg)[0] > 0
     plane = plane or _finest(inside.shape, voxel_size_mm(affine))
-    stack, brain_stack = patching.slices(uncertainty, plane), patching.slices(inside, plane)
-    unsure, area = stack.sum(axis=(1, 2), dtype=float), brain_stack.sum(axis=(1, 2))
+    unsure = patching.slices(uncertainty, plane).sum(axis=(1, 2), dtype=float)
+    area = patching.slices(inside, plane).sum(axis=(1, 2))
     taken = []
-    if labels is not None:
-        codes, other = ras(volume.read(labels))
-        check_same_grid(
-            volume.name_of(image), uncertainty, affine, volume.name_of(labels), codes, other
-        )
-        painted, numbers = labelled.painted(codes != 0)
-        taken = (
-            numbers
-            if painted == plane
-            else np.flatnonzero(
-                patching.slices(codes != 0, plane).sum(axis=(1, 2)) > 0.1 * area
-            ).tolist()
-        )
-    slices = choose(unsure, area, n, taken)
-    axis = AXES.index(plane)
-    own = _own_axis(result.dseg.affine, axis)
-    length = inside.shape[axis]
-    voxels = [("ijk"[own[0]], number if own[1] > 0 else length - 1 - number) for number in slices]
-    return Suggestion(
-        plane, slices, voxels, [float(unsure[number] / area[number]) for number in slices], result
-    )
+    if labelled is not None:
+        values, other = ras(read(labelled))
+        check_same_grid(name_of(image), uncertainty, affine, name_of(labelled), values, other)
+        taken = _taken(np.isin(values, sum(coding(labels).values(), [])), plane, area)
+    chosen = choose(unsure, area, slices, taken)
+    voxels = _voxels(result.dseg.affine, plane, chosen, len(area))
+    return Suggestion(plane, chosen, voxels, [float(unsure[n] / area[n]) for n in chosen], result)
+
+
+def _taken(where, plane, area):
+    """Return the slices of a plane that hold labels."""
+    own, numbers = painted(where)
+    if own == plane:
+        return numbers
+    return np.flatnonzero(patching.slices(where, plane).sum(axis=(1, 2)) > TAKEN * area).tolist()
+
+
+def _voxels(affine, plane, chosen, length):
+    """Return slices as an editor shows them: axis of the file, and voxel from 0."""
+    own, direction = _own_axis(affine, AXES.index(plane))
+    return [("ijk"[own], n if direction > 0 else length - 1 - n) for n in chosen]
 
 
 def choose(unsure, area, n, taken=()):
@@ -156,7 +178,7 @@ def choose(unsure, area, n, taken=()):
     """
     open_ = [
         number
-        for number in np.flatnonzero(area >= LEAST * area.max()).tolist()
+        for number in np.flatnonzero(area >= LEAST_BRAIN * area.max()).tolist()
         if number not in set(taken)
     ]
     if not 1 <= n <= len(open_):
@@ -202,8 +224,7 @@ def _own_axis(affine, ras_axis):
 
 
 def fill_in(suggestion, finished, so_far=None):
-    """Take the suggested slices out of finished labels, in the place of the hand that would paint
-    them.
+    """Take the suggested slices out of finished labels, in the place of a hand that paints.
 
     Parameters
     ----------
@@ -220,14 +241,9 @@ def fill_in(suggestion, finished, so_far=None):
     """
     grid = suggestion.result.dseg
     data, affine = ras(grid)
-    kept = (
-        np.zeros(data.shape, np.uint8)
-        if so_far is None
-        else ras(volume.read(so_far))[0].astype(np.uint8)
-    )
-    codes, other = ras(volume.read(finished))
-    check_same_grid("the image", data, affine, volume.name_of(finished), codes, other)
-    patching.slices(kept, suggestion.plane)[suggestion.slices] = patching.slices(
-        codes, suggestion.plane
-    )[suggestion.slices]
-    return like(kept, grid)
+    values, other = ras(read(finished))
+    check_same_grid("the image", data, affine, name_of(finished), values, other)
+    kept = np.zeros(data.shape) if so_far is None else ras(read(so_far))[0]
+    own = patching.slices(np.where(values == UNLABELLED, 0, values), suggestion.plane)
+    patching.slices(kept, suggestion.plane)[suggestion.slices] = own[suggestion.slices]
+    return like(kept.astype(np.uint8), grid)

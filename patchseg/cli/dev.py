@@ -101,14 +101,13 @@ def check(
 ):
     """Check a dataset before training on it: read every image and label and say what they hold."""
     from patchseg.datasets.bids import subjects
-    from patchseg.images.grid import voxel_size_mm
 
     for subject in subjects(folder):
-        image, labels, affine = subject.load()
-        size = " x ".join(f"{edge:.3g}" for edge in voxel_size_mm(affine))
+        one = subject.load()
+        size = " x ".join(f"{edge:.3g}" for edge in one.voxel_mm)
         print(
             f"{subject.name}  {subject.species}  {subject.split} "
-            f" {' x '.join(map(str, image.shape))} voxels of {size} mm, {(labels > 0).sum()}"
+            f" {' x '.join(map(str, one.image.shape))} voxels of {size} mm, {one.known.sum()}"
             " labelled"
         )
 

@@ -11,12 +11,16 @@ COLOURS = {"CSF": "#56B4E9", "GM": "#E69F00", "WM": "#F0E442"}
 
 
 def most_probable(probabilities):
-    """Give each pixel its most probable tissue, and 0 where all tissues together are less probable
-    than 0.5.
+    """Give each pixel what is most probable there: a tissue, or the background that they leave.
+
+    The one rule from probabilities to labels: it chooses the epoch of a training, makes the labels
+    of a result and what is scored. Where the tissues sum to 1, as inside a brain, the background is
+    never chosen.
 
     Parameters
     ----------
     probabilities : (..., 3) ndarray of float
+        Of CSF, GM and WM. The background's is 1 minus their sum; sigmoid outputs may sum to more.
 
     Returns
     -------
@@ -24,8 +28,10 @@ def most_probable(probabilities):
 
     Examples
     --------
-    >>> most_probable(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.3], [0.1, 0.1, 0.0]])).tolist()
-    [1, 2, 0]
+    >>> softmax, sigmoid, sure = [0.1, 0.3, 0.35], [0.2, 0.2, 0.15], [0.9, 0.8, 0.1]
+    >>> most_probable(np.array([softmax, sigmoid, sure])).tolist()
+    [3, 0, 1]
     """
+    best = probabilities.max(axis=-1)
     tissue = probabilities.argmax(axis=-1) + 1
-    return np.where(probabilities.sum(axis=-1) < 0.5, 0, tissue).astype(np.uint8)
+    return np.where(1 - probabilities.sum(axis=-1) > best, 0, tissue).astype(np.uint8)

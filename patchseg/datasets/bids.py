@@ -1,20 +1,24 @@
-"""A BIDS folder of T1w images with tissue labels: subjects, species, splits.
+"""A BIDS folder of T1w images with tissue labels: subjects, species, splits; read and written.
 
-participants.tsv                                            participant_id, species, split (train,
-val or test) sub-X/anat/sub-X_T1w.nii.gz                                 brain-extracted image
-derivatives/labels/sub-X/anat/sub-X_dseg.nii.gz             0 background, 1 CSF, 2 GM, 3 WM
-                      or ... sub-X_label-{GM,WM[,CSF]}_probseg.nii.gz    probabilities; without CSF
-                      it is brain - GM - WM
+participants.tsv                  participant_id, species, split (train, val or test)
+sub-X/anat/sub-X_T1w.nii.gz       brain-extracted image
+derivatives/labels/sub-X/anat/
+    sub-X_dseg.nii.gz             0 background, 1 CSF, 2 GM, 3 WM, 255 (or 0 inside the brain)
+                                  not labelled
+    or sub-X_label-GM_probseg.nii.gz and WM, and CSF (which else is the rest of the brain)
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from patchseg.core.errors import InputError
+from patchseg.core.files import write_text
 from patchseg.core.tissues import TISSUES
-from patchseg.datasets.labels import labels_from_dseg, labels_from_probabilities
+from patchseg.datasets import labels
+from patchseg.datasets.labelled import Labelled
 from patchseg.images import brain, grid, volume
 
 COLUMNS = ("participant_id", "species", "split")
@@ -61,35 +65,40 @@ class Subject:
         """Every file that is read for this subject."""
         return [self.image_path, *self.label_paths.values()]
 
-    def load(self, top=100.0):
+    def load(self):
         """Read image and labels.
-
-        Parameters
-        ----------
-        top : float
-            Percentile of the brain that becomes 1 (see `brain.normalise`).
 
         Returns
         -------
-        image : (x, y, z) ndarray of float32 in [0, 1], RAS+
-        labels : (x, y, z) ndarray of uint8, 0 background, 1 CSF, 2 GM, 3 WM
-        affine : (4, 4) ndarray, voxel to world in mm
+        labelled : Labelled
 
         Raises
         ------
         InputError
-            If a file cannot be used, or image and labels are on different grids.
+            If a file cannot be used, image and labels are on different grids, or a label is
+            unknown.
         """
-        data, affine = volume.load(self.image_path)
-        mask = brain.foreground(data, self.image_path)
-        image = brain.normalise(data, mask, top, self.image_path)
+        image, affine = volume.load(self.image_path)
+        mask = brain.foreground(image, self.image_path)
         read = {}
         for tissue, path in self.label_paths.items():
             read[tissue], other = volume.load(path)
-            grid.check_same_grid(self.image_path, data, affine, path, read[tissue], other)
+            grid.check_same_grid(self.image_path, image, affine, path, read[tissue], other)
         if "dseg" in read:
-            return image, labels_from_dseg(read["dseg"], self.label_paths["dseg"]), affine
-        return image, labels_from_probabilities(read, brain=mask), affine
+            truth = _from_dseg(read["dseg"], mask, self.label_paths["dseg"])
+        else:
+            truth = labels.from_probabilities(read, mask)
+        return Labelled(self.name, image, truth, affine, self.species)
+
+
+def _from_dseg(dseg, mask, path):
+    codes = labels.CODINGS[labels.PLAIN]
+    if len(wrong := labels.unknown(dseg, codes)):
+        raise InputError(
+            f"{path}: label {wrong[0]:g} is unknown; use 0 background, 1 CSF, 2 GM, 3 WM, 255"
+            " unlabelled"
+        )
+    return labels.from_codes(dseg, mask, codes, path)
 
 
 def subjects(root, split=None):
@@ -160,3 +169,38 @@ def _participants(path):
             f" unknown; use {', '.join(SPLITS)}"
         )
     return table
+
+
+def write_image(folder, subject, suffix, data, affine):
+    """Write an image of a subject: ``sub-X/anat/sub-X_T1w.nii.gz`` for the suffix T1w."""
+    volume.save(Path(folder) / subject / "anat" / f"{subject}_{suffix}.nii.gz", data, affine)
+
+
+def write_labels(folder, subject, ending, data, affine, slope=None):
+    """Write labels of a subject, ending in 'dseg' or 'label-GM_probseg' (see `volume.save`)."""
+    anat = Path(folder) / "derivatives" / "labels" / subject / "anat"
+    volume.save(anat / f"{subject}_{ending}.nii.gz", data, affine, slope)
+
+
+def describe(folder, about, labels_about, rows, texts=()):
+    """Write what describes a dataset; `participants.tsv` comes last: where it is, all is.
+
+    Parameters
+    ----------
+    folder : str or Path
+    about, labels_about : dict
+        What the descriptions of the dataset and of its labels say, beside the version of BIDS.
+    rows : list of (subject, species, split)
+    texts : dict of str to str, optional
+        More files by name, README for example.
+    """
+    for path, kind, own in (
+        ("dataset_description.json", "raw", about),
+        ("derivatives/labels/dataset_description.json", "derivative", labels_about),
+    ):
+        described = {"Name": own["Name"], "BIDSVersion": "1.9.0", "DatasetType": kind, **own}
+        write_text(Path(folder) / path, json.dumps(described, indent=2) + "\n")
+    for name, text in dict(texts).items():
+        write_text(Path(folder) / name, text)
+    table = "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+    write_text(Path(folder) / "participants.tsv", table)

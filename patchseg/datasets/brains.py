@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 
 from patchseg.core.errors import InputError
-from patchseg.datasets import zoo
+from patchseg.datasets import sample, zoo
 
 TEMPLATE = "mni"
 """The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
@@ -27,10 +27,5 @@ def names(patterns):
 
 
 def load(name):
-    """Return species, image (or None), labels and affine of a brain of the zoo, or of the template
-    (see `zoo.load`)."""
-    if name != TEMPLATE:
-        return zoo.entry(name).species, *zoo.load(name)
-    from patchseg.datasets.sample import labelled_template
-
-    return "human", *labelled_template()
+    """Return a brain of the zoo, or the template 'mni': a `Labelled`."""
+    return sample.labelled_template() if name == TEMPLATE else zoo.load(name)

@@ -1,92 +1,88 @@
-"""Label images of every coding to tissues."""
+"""Label images of every coding to one: 0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled.
+
+Inside the brain, what nobody labelled is neither tissue nor background: it is 255, and losses and
+scores leave it out. Outside the brain everything is 0, whatever the source says there.
+"""
 
 import numpy as np
 
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, UNLABELLED
+
+PLAIN = "tissues"
+"""The coding of patchseg itself: 1 CSF, 2 GM, 3 WM; 0 or 255 is not labelled."""
+# https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/AnatomicalROI/FreeSurferColorLUT
+FREESURFER = {
+    "CSF": [4, 5, 14, 15, 24, 31, 43, 44, 63, 72, 221],
+    "GM": [3, 8, 10, 11, 12, 13, 17, 18, 26, 28, 42, 47, 49, 50, 51, 52, 53, 54, 58, 60]
+    + [*range(1000, 3000)],
+    "WM": [2, 7, 16, 41, 46, 77, 85, 192, *range(251, 256), *range(3000, 5003)],
+}
+CODINGS = {
+    PLAIN: {"CSF": [1], "GM": [2], "WM": [3]},
+    "fast": {"CSF": [1], "GM": [2], "WM": [3]},
+    "freesurfer": FREESURFER,
+}
+"""Codes of each tissue by coding. freesurfer: aseg and wmparc."""
 
 
-def labels_from_probabilities(maps, brain):
-    """Give each voxel the tissue whose probability is over 0.5.
-
-    Voxels of no clear tissue, or outside the brain, stay 0.
+def coding(text):
+    """Read what the values of a label image mean.
 
     Parameters
     ----------
-    maps : dict of str to ndarray of float
-        Probability in [0, 1] of 'GM' and 'WM', and of 'CSF' if known; else CSF is the rest of the
-        brain.
-    brain : ndarray of bool
+    text : str
+        The name of a coding ('tissues', 'fast', 'freesurfer'), or the codes of each tissue:
+        'csf=4,gm=3+42,wm=2+41'.
 
     Returns
     -------
-    labels : ndarray of uint8
+    codes : dict of str to list of int
+        By tissue.
+
+    Raises
+    ------
+    InputError
+        If a tissue is missing or unknown, a code is no whole number above 0, or stands twice.
 
     Examples
     --------
-    >>> maps = {"GM": np.array([0.9, 0.1, 0.0, 0.5]), "WM": np.array([0.1, 0.8, 0.0, 0.5])}
-    >>> labels_from_probabilities(maps, brain=np.array([True, True, True, True])).tolist()
-    [2, 3, 1, 0]
+    >>> coding("wm=2+41,csf=4,gm=3+42")
+    {'CSF': [4], 'GM': [3, 42], 'WM': [2, 41]}
     """
-    maps = {"CSF": 1 - maps["GM"] - maps["WM"], **maps}
-    labels = np.zeros(brain.shape, np.uint8)
-    for label, tissue in enumerate(TISSUES, start=1):
-        labels[brain & (maps[tissue] > 0.5)] = label
-    return labels
-
-
-def labels_from_dseg(dseg, path):
-    """Check that labels are 0 background, 1 CSF, 2 GM, 3 WM only, and return them as uint8."""
-    found = np.unique(dseg)
-    unknown = sorted(set(found.tolist()) - {0, 1, 2, 3})
-    if unknown:
+    if text.strip().lower() in CODINGS:
+        return CODINGS[text.strip().lower()]
+    try:
+        parts = [part.split("=") for part in text.split(",")]
+        found = {name.strip().upper(): list(map(int, codes.split("+"))) for name, codes in parts}
+    except ValueError:
+        found = {}
+    every = [code for codes in found.values() for code in codes]
+    if set(found) != set(TISSUES) or len(set(every)) < len(every) or min(every) < 1:
         raise InputError(
-            f"{path}: label {unknown[0]:g} is unknown; use 0 background, 1 CSF, 2 GM, 3 WM"
+            f"labels '{text}': write the codes of each tissue, each code once and above 0, for"
+            f" example csf=4,gm=3+42,wm=2+41, or one of {', '.join(CODINGS)}"
         )
-    return dseg.astype(np.uint8)
+    return {tissue: found[tissue] for tissue in TISSUES}
 
 
-# https://surfer.nmr.mgh.harvard.edu/fswiki/FsTutorial/AnatomicalROI/FreeSurferColorLUT; every other
-# code is unlabelled.
-CODES = {
-    "FAST": {1: [1], 2: [2], 3: [3]},
-    "FreeSurfer": {
-        1: [4, 5, 14, 15, 24, 31, 43, 44, 63, 72, 221],
-        2: [
-            3,
-            8,
-            *range(10, 14),
-            17,
-            18,
-            26,
-            28,
-            42,
-            47,
-            *range(49, 55),
-            58,
-            60,
-            *range(1000, 3000),
-        ],
-        3: [2, 7, 16, 41, 46, 77, 85, 192, *range(251, 256), *range(3000, 5003)],
-    },
-}
-"""Codes of each tissue (1 CSF, 2 GM, 3 WM) by coding. FreeSurfer: aseg and wmparc."""
-
-
-def recode(codes, coding, path="labels"):
-    """Turn the codes of a label image into tissues.
+def from_codes(values, mask, codes, path="labels"):
+    """Turn the codes of a label image into labels.
 
     Parameters
     ----------
-    codes : ndarray of int, or of float that holds whole numbers
-    coding : {'FAST', 'FreeSurfer'}
+    values : ndarray of int, or of float that holds whole numbers
+    mask : ndarray of bool
+        The brain.
+    codes : dict of str to list of int
+        Of `coding`. Every other value is unlabelled.
     path : str or Path, optional
         Named in the error.
 
     Returns
     -------
     labels : ndarray of uint8
-        1 CSF, 2 GM, 3 WM; 0 for every other code.
+        0 outside the brain, 1 CSF, 2 GM, 3 WM, 255 unlabelled.
 
     Raises
     ------
@@ -95,17 +91,54 @@ def recode(codes, coding, path="labels"):
 
     Examples
     --------
-    >>> recode(np.array([0, 4, 42, 2, 1035, 5002, 9999]), "FreeSurfer").tolist()
-    [0, 1, 2, 3, 2, 3, 0]
+    >>> aseg = np.array([0, 4, 42, 2, 1035, 9999, 2])
+    >>> mask = np.array([True, True, True, True, True, True, False])
+    >>> from_codes(aseg, mask, CODINGS["freesurfer"]).tolist()
+    [255, 1, 2, 3, 2, 255, 0]
     """
-    broken = codes[codes != np.round(codes)]
-    if broken.size:
+    values = np.asarray(values)
+    if values.dtype.kind == "f" and (broken := values[values != np.round(values)]).size:
         raise InputError(
             f"{path}: label {broken.flat[0]:g} is not a whole number; resample labels by the"
             " nearest neighbour"
         )
-    table = np.zeros(1 + max(max(known) for known in CODES[coding].values()), np.uint8)
-    for tissue, known in CODES[coding].items():
-        table[known] = tissue
-    known = (codes >= 0) & (codes < len(table))
-    return table[np.where(known, codes, 0).astype(int)]
+    table = np.full(2 + max(map(max, codes.values())), UNLABELLED, np.uint8)
+    for label, tissue in enumerate(TISSUES, start=1):
+        table[codes[tissue]] = label
+    inside = mask & (values > 0) & (values < len(table))
+    return np.where(mask, table[np.where(inside, values, 0).astype(np.int64)], 0).astype(np.uint8)
+
+
+def unknown(values, codes):
+    """Return the values of a label image that are no tissue: sorted, without 0 and 255."""
+    known = [0, UNLABELLED, *(code for own in codes.values() for code in own)]
+    return np.setdiff1d(values, known)
+
+
+def from_probabilities(maps, mask):
+    """Give each voxel the tissue whose probability is over 0.5.
+
+    Parameters
+    ----------
+    maps : dict of str to ndarray of float
+        Probability in [0, 1] of 'GM' and 'WM', and of 'CSF' if known; else CSF is the rest of the
+        brain.
+    mask : ndarray of bool
+        The brain.
+
+    Returns
+    -------
+    labels : ndarray of uint8
+        0 outside the brain, 1 CSF, 2 GM, 3 WM, 255 where no tissue is over 0.5.
+
+    Examples
+    --------
+    >>> maps = {"GM": np.array([0.9, 0.1, 0.0, 0.5]), "WM": np.array([0.1, 0.8, 0.0, 0.5])}
+    >>> from_probabilities(maps, np.array([True, True, True, True])).tolist()
+    [2, 3, 1, 255]
+    """
+    maps = {"CSF": 1 - maps["GM"] - maps["WM"], **maps}
+    labels = np.where(mask, UNLABELLED, 0).astype(np.uint8)
+    for label, tissue in enumerate(TISSUES, start=1):
+        labels[mask & (maps[tissue] > 0.5)] = label
+    return labels

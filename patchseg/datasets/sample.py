@@ -6,17 +6,16 @@ The template is left-right symmetric. Only a split along y (posterior to anterio
 image of a test voxel out of the training set.
 """
 
-import json
 from pathlib import Path
 
 import nibabel as nib
 import nilearn
 import numpy as np
 
-from patchseg.core.files import replacing
 from patchseg.core.tissues import TISSUES
-from patchseg.datasets.labels import labels_from_probabilities
-from patchseg.images import volume
+from patchseg.datasets import bids, labels
+from patchseg.datasets.labelled import Labelled
+from patchseg.images import brain
 
 # Voxel ranges along y (1 mm): the brain covers 27 to 207. Six millimetres between neighbours are
 # left out.
@@ -42,6 +41,8 @@ templates from birth to adulthood. NeuroImage 47, S102. doi:10.1016/S1053-8119(0
 V. S. Fonov, A. C. Evans, K. Botteron, C. R. Almli, R. C. McKinstry, D. L. Collins (2011). Unbiased average age-appropriate atlases
 for pediatric studies. NeuroImage 54(1), 313-327. doi:10.1016/j.neuroimage.2010.07.033
 """  # noqa: E501
+README = """Three coronal blocks of the MNI ICBM152 2009a template. See LICENSE for its copyright notice.
+"""  # noqa: E501
 
 
 def build(folder):
@@ -52,39 +53,36 @@ def build(folder):
     folder : str or Path
         Made if needed; files of the same name are replaced.
     """
-    folder = Path(folder)
     t1w, maps, affine = template()
-    derivatives = folder / "derivatives" / "labels"
-    _text(folder / "LICENSE", NOTICE)
-    _text(
-        folder / "README",
-        "Three coronal blocks of the MNI ICBM152 2009a template. See LICENSE for its copyright"
-        " notice.\n",
-    )
-    _text(
-        folder / "dataset_description.json",
-        _description("MNI ICBM152 2009a, three coronal blocks", "raw"),
-    )
-    _text(
-        derivatives / "dataset_description.json",
-        _description("Tissue probabilities of the three blocks", "derivative"),
-    )
-    rows = ["participant_id\tspecies\tsplit"]
+    rows = []
     for name, (split, start, stop) in BLOCKS.items():
         subject = f"sub-{name}"
-        rows.append(f"{subject}\thomo sapiens\t{split}")
+        rows.append((subject, "homo sapiens", split))
         block = affine @ nib.affines.from_matvec(np.eye(3), [0, start, 0])
-        volume.save(folder / subject / "anat" / f"{subject}_T1w.nii.gz", t1w[:, start:stop], block)
+        bids.write_image(folder, subject, "T1w", t1w[:, start:stop], block)
         for tissue in TISSUES:
-            path = derivatives / subject / "anat" / f"{subject}_label-{tissue}_probseg.nii.gz"
-            volume.save(path, maps[tissue][:, start:stop], block, slope=1 / 255)
-    _text(folder / "participants.tsv", "\n".join(rows) + "\n")
+            cut = maps[tissue][:, start:stop]
+            bids.write_labels(folder, subject, f"label-{tissue}_probseg", cut, block, 1 / 255)
+    licence = {"License": "see LICENSE"}
+    made = {"GeneratedBy": [{"Name": "patchseg sample"}]}
+    bids.describe(
+        folder,
+        {"Name": "MNI ICBM152 2009a, three coronal blocks", **licence},
+        {"Name": "Tissue probabilities of the three blocks", **licence, **made},
+        rows,
+        {"LICENSE": NOTICE, "README": README},
+    )
 
 
 def template():
-    """Return the whole template: T1w, {tissue.
+    """Return the whole template.
 
-    Probability * 255} (all (x, y, z) uint8) and the affine.
+    Returns
+    -------
+    t1w : (x, y, z) ndarray of uint8
+    maps : dict of str to (x, y, z) ndarray of uint8
+        Probability of each tissue, times 255.
+    affine : (4, 4) ndarray
     """
     folder = Path(nilearn.__file__).parent / "datasets" / "data"
     images = {
@@ -92,34 +90,16 @@ def template():
         for kind in ("t1", "gm", "wm")
     }
     t1w, gm, wm = (np.asarray(images[kind].dataobj) for kind in ("t1", "gm", "wm"))
-    brain = t1w > 0
-    gm, wm = gm * brain, wm * brain
-    csf = np.clip(255 * brain - gm.astype(int) - wm, 0, 255).astype(np.uint8)
+    inside = t1w > 0
+    gm, wm = gm * inside, wm * inside
+    csf = np.clip(255 * inside - gm.astype(int) - wm, 0, 255).astype(np.uint8)
     return t1w, {"CSF": csf, "GM": gm, "WM": wm}, images["t1"].affine
 
 
 def labelled_template():
-    """Return the whole template with labels of its most probable tissues.
-
-    Image (x, y, z) float32, labels uint8, affine.
-    """
+    """Return the whole template with labels of its most probable tissues: a `Labelled`."""
     image, maps, affine = template()
+    mask = brain.foreground(image.astype(np.float32), "the template")
     probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}
-    return image.astype(np.float32), labels_from_probabilities(probabilities, image > 0), affine
-
-
-def _description(name, kind):
-    description = {
-        "Name": name,
-        "BIDSVersion": "1.9.0",
-        "DatasetType": kind,
-        "License": "see LICENSE",
-    }
-    if kind == "derivative":
-        description["GeneratedBy"] = [{"Name": "patchseg sample"}]
-    return json.dumps(description, indent=2) + "\n"
-
-
-def _text(path, text):
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    truth = labels.from_probabilities(probabilities, mask)
+    return Labelled("mni", image.astype(np.float32), truth, affine, "human")

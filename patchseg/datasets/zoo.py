@@ -5,9 +5,8 @@ sha256, with species, label coding, licence and citation. No image is in this re
 from the folder that PATCHSEG_ZOO names, or else are downloaded into the user's cache, in both as
 ``<owner>+<repository>/<path>``.
 
-Labels are 1 CSF, 2 GM, 3 WM. 0 is unlabelled: the background, and inside the brain what the source
-left out. FreeSurfer's labels of the chimpanzee and the macaques have no CSF in the sulci, so a 0
-there is neither background nor tissue: leave it out of losses and scores.
+Labels are 0 background, 1 CSF, 2 GM, 3 WM, and 255 where the source left out a part of the brain:
+FreeSurfer's labels of the chimpanzee and the macaques have no CSF in the sulci.
 
 To add a species, add one entry to `zoo.json`.
 """
@@ -22,15 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from patchseg.core.errors import InputError
 from patchseg.core.progress import SWITCH
-from patchseg.datasets.labels import labels_from_probabilities, recode
+from patchseg.core.tissues import UNLABELLED
+from patchseg.datasets import labels
+from patchseg.datasets.labelled import Labelled
 from patchseg.images import brain, grid, volume
 
 REGISTRY = Path(__file__).with_name("zoo.json")
 VARIABLE = "PATCHSEG_ZOO"
-"""Environment variable; names a folder that holds the files already.
-
-With it nothing is downloaded.
-"""
+"""Environment variable: a folder that holds the files already, so that none is downloaded."""
 RAW = "https://raw.githubusercontent.com"
 RETRIES = 3
 
@@ -220,11 +218,10 @@ def _download(wanted):
 
 
 def load(name):
-    """Get a brain as arrays in RAS+ order.
+    """Get a brain.
 
     The image is 0 outside its brain (`brain.foreground`): stray voxels, the artificial spheres of
-    human-nii2mesh, and the small negative values that interpolation left around the macaques go. So
-    do labels outside of it.
+    human-nii2mesh, and the small negative values that interpolation left around the macaques go.
 
     Parameters
     ----------
@@ -233,11 +230,8 @@ def load(name):
 
     Returns
     -------
-    image : (x, y, z) ndarray of float32, or None
-        None if the entry has labels only.
-    labels : (x, y, z) ndarray of uint8
-        1 CSF, 2 GM, 3 WM, 0 unlabelled.
-    affine : (4, 4) ndarray, voxel to world in mm
+    labelled : Labelled
+        Its image is None if the entry has labels only; what they enclose is then the brain.
 
     Raises
     ------
@@ -248,20 +242,25 @@ def load(name):
     read = {key: volume.load(paths[path]) for key, path in wanted.label_files.items()}
     maps = {key: data for key, (data, _) in read.items()}
     if wanted.image is None:
-        return None, recode(maps["dseg"], wanted.coding, paths[wanted.labels]), read["dseg"][1]
+        truth = _recoded(maps["dseg"], True, wanted, paths)
+        mask = brain.foreground((truth != UNLABELLED).astype(np.float32), name)
+        return Labelled(name, None, truth * mask, read["dseg"][1], wanted.species)
     image, affine = volume.load(paths[wanted.image])
     for key, (data, other) in read.items():
-        grid.check_same_grid(
-            paths[wanted.image], image, affine, paths[wanted.label_files[key]], data, other
-        )
+        path = paths[wanted.label_files[key]]
+        grid.check_same_grid(paths[wanted.image], image, affine, path, data, other)
     mask = brain.foreground(image, paths[wanted.image])
-    from_maps = wanted.coding == "probabilities"
-    labels = (
-        labels_from_probabilities(maps, mask)
-        if from_maps
-        else recode(maps["dseg"], wanted.coding, paths[wanted.labels]) * mask
-    )
-    return np.where(mask, np.maximum(image, 0), 0).astype(np.float32), labels, affine
+    if wanted.coding == "probabilities":
+        truth = labels.from_probabilities(maps, mask)
+    else:
+        truth = _recoded(maps["dseg"], mask, wanted, paths)
+    image = np.where(mask, np.maximum(image, 0), 0).astype(np.float32)
+    return Labelled(name, image, truth, affine, wanted.species)
+
+
+def _recoded(values, mask, wanted, paths):
+    codes = labels.CODINGS[wanted.coding.lower()]
+    return labels.from_codes(values, mask, codes, paths[wanted.labels])
 
 
 def notices(names):

@@ -1,13 +1,10 @@
 """Brains of the zoo as a BIDS dataset that the pipeline takes."""
 
-import json
 import re
 from pathlib import Path
 
 from patchseg.core.errors import InputError
-from patchseg.core.files import replacing
 from patchseg.datasets import bids, zoo
-from patchseg.images import volume
 
 
 def subject(name):
@@ -22,12 +19,10 @@ def subject(name):
 
 
 def write(folder, names=None, splits=None):
-    """Write brains as a BIDS dataset that the pipeline takes (`dataset:` in params.yaml.
+    """Write brains as a BIDS dataset that the pipeline takes.
 
-    See `patchseg.datasets.bids`).
-
-    A T2w is written beside the T1w of the same brain (``sub-chimp`` has both). The pipeline trains
-    on the T1w.
+    It is named by `dataset:` in params.yaml (see `patchseg.datasets.bids`). A T2w is written beside
+    the T1w of the same brain (``sub-chimp`` has both). The pipeline trains on the T1w.
 
     Parameters
     ----------
@@ -64,14 +59,12 @@ def write(folder, names=None, splits=None):
     written = [name for name in names if name not in skipped]
     split = _splits(known, [name for name in written if chosen[name].modality == "T1w"], splits)
     for name in written:
-        image, labels, affine = zoo.load(name)
-        stem = f"{subject(name)}/anat/{subject(name)}"
-        volume.save(folder / f"{stem}_{chosen[name].modality}.nii.gz", image, affine)
-        if chosen[name].modality == "T1w":
-            volume.save(folder / "derivatives" / "labels" / f"{stem}_dseg.nii.gz", labels, affine)
-    _write_texts(
-        folder, written, {subject(name): (chosen[name].species, split[name]) for name in split}
-    )
+        one, modality = zoo.load(name), chosen[name].modality
+        bids.write_image(folder, subject(name), modality, one.image, one.affine)
+        if modality == "T1w":
+            bids.write_labels(folder, subject(name), "dseg", one.labels, one.affine)
+    rows = [(subject(name), chosen[name].species, split[name]) for name in split]
+    _describe(folder, written, rows)
     return written, skipped
 
 
@@ -104,46 +97,20 @@ def _splits(known, names, overrides):
     return split
 
 
-def _write_texts(folder, written, rows):
-    """Write what describes a dataset.
-
-    Participants.tsv comes last, so that a dataset that has it is whole.
-    """
-    about = {
-        "Name": "patchseg zoo",
-        "BIDSVersion": "1.9.0",
-        "DatasetType": "raw",
-        "License": "see README",
-    }
-    labels = {
-        **about,
-        "Name": "Tissue labels of the patchseg zoo",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "patchseg zoo bids"}],
-    }
+def _describe(folder, written, rows):
+    """Write what describes the dataset, with the licence of each brain."""
     readme = [
-        (
-            "Public brains with tissue labels, written by `patchseg zoo bids`. Each has its own"
-            " licence."
-        ),
+        "Public brains with tissue labels, by `patchseg zoo bids`. Each has its own licence.",
         "",
         *zoo.notices(written),
         "",
+        "dseg: 0 background, 1 CSF, 2 GM, 3 WM, 255 not labelled.",
     ]
-    readme += [
-        "dseg: 1 CSF, 2 GM, 3 WM, 0 unlabelled. Inside the brain, 0 is not background: leave it out"
-        " of losses and scores."
-    ]
-    table = [
-        "participant_id\tspecies\tsplit",
-        *(f"{name}\t{species}\t{split}" for name, (species, split) in rows.items()),
-    ]
-    texts = {
-        "dataset_description.json": json.dumps(about, indent=2),
-        "derivatives/labels/dataset_description.json": json.dumps(labels, indent=2),
-        "README": "\n".join(readme),
-        "participants.tsv": "\n".join(table),
-    }
-    for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+    licence, made = {"License": "see README"}, {"GeneratedBy": [{"Name": "patchseg zoo bids"}]}
+    bids.describe(
+        folder,
+        {"Name": "patchseg zoo", **licence},
+        {"Name": "Tissue labels of the patchseg zoo", **licence, **made},
+        rows,
+        {"README": "\n".join(readme) + "\n"},
+    )

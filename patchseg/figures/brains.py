@@ -92,7 +92,7 @@ def compared(image, truth, found, voxel_mm, title):
     ----------
     image : (x, y, z) ndarray of float in [0, 1], RAS+
     truth, found : (x, y, z) ndarray of uint8
-        0 in `truth` inside the brain means that nobody labelled it.
+        255 in `truth`: brain that nobody labelled.
     voxel_mm : tuple of three float
     title : str
 
@@ -126,7 +126,7 @@ def compared(image, truth, found, voxel_mm, title):
     for panel, name in zip(panels[0], ("image", "labels of the source", "patchseg"), strict=True):
         panel.set_title(name)
     figure.suptitle(title)
-    legend(figure, loc="outside lower center")
+    legend(figure, truth, loc="outside lower center")
     return figure
 
 

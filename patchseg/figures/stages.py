@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import find_objects
 
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, UNLABELLED
 from patchseg.figures.style import LINES, STYLES, Picture, legend, show_image, show_labels
 
 
@@ -44,7 +44,7 @@ def zoomed_pairs(pairs):
         grid[0], ("patch", "its mask", "zoomed in", "its mask, zoomed in"), strict=True
     ):
         axes.set_title(title)
-    legend(figure, loc="outside lower center")
+    legend(figure, *(mask for _, mask, _, _ in pairs), loc="outside lower center")
     return figure
 
 
@@ -95,7 +95,7 @@ def predictions(rows):
         show_labels(axes[2], predicted)
         axes[0].set_title(title, fontsize=9, loc="left")
     figure.suptitle("image, true mask, prediction")
-    legend(figure, loc="outside lower center")
+    legend(figure, *(truth for _, _, truth, _ in rows), loc="outside lower center")
     return figure
 
 
@@ -112,14 +112,15 @@ def tissue_maps(title, image, truth, predicted):
     show_image(axes[0], image)
     show_labels(axes[1], truth)
     show_labels(axes[2], predicted)
-    axes[3].imshow(np.rot90(truth != predicted), cmap="gray", interpolation="nearest")
+    differ = (truth != predicted) & (truth != UNLABELLED)
+    axes[3].imshow(np.rot90(differ), cmap="gray", interpolation="nearest")
     axes[3].set_axis_off()
     for cell, name in zip(
         axes, ("T1w", "true labels", "prediction", "they differ (white)"), strict=True
     ):
         cell.set_title(name)
     figure.suptitle(title)
-    legend(figure, loc="outside lower center")
+    legend(figure, truth, loc="outside lower center")
     return figure
 
 

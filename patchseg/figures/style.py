@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from patchseg.core.files import replacing
-from patchseg.core.tissues import COLOURS
+from patchseg.core.tissues import COLOURS, UNLABELLED
 
-LABEL_COLOURS = ListedColormap(["black", *COLOURS.values()])
+GREY = "#8C8C8C"
+"""Of brain that nobody labelled."""
+LABEL_COLOURS = ListedColormap(["black", *COLOURS.values()]).with_extremes(over=GREY)
 LABEL_NORM = BoundaryNorm([-0.5, 0.5, 1.5, 2.5, 3.5], 4)
 LINES = {0: "#0072B2", 1: "#D55E00", 2: "#009E73"}
 STYLES = ("-", "--", ":")
@@ -54,11 +56,13 @@ def show_labels(axes, labels):
     axes.set_axis_off()
 
 
-def legend(figure, **position):
-    """Name the tissues' colours below a figure."""
+def legend(figure, *labels, **position):
+    """Name the tissues' colours below a figure, and grey if one of the `labels` shown has it."""
+    colours = dict(COLOURS)
+    if any((one == UNLABELLED).any() for one in labels):
+        colours["not labelled"] = GREY
     handles = [
-        Patch(facecolor=colour, edgecolor="black", label=tissue)
-        for tissue, colour in COLOURS.items()
+        Patch(facecolor=colour, edgecolor="black", label=name) for name, colour in colours.items()
     ]
     figure.legend(
         handles=handles, ncols=len(handles), frameon=False, **({"loc": "lower center"} | position)

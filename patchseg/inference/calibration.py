@@ -15,10 +15,8 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 from patchseg.inference import refine
 
-LEAST = 100
-"""Labelled voxels below which nothing is learned."""
-MOST = 10_000
-"""Labelled voxels that the regression is fitted to, at most; drawn at random."""
+# The form of the model: what a card's numbers mean depends on these. How it is fitted stands in
+# params.yaml, section adapt.calibration.
 BLURS = (0.7, 1.5, 3.0)
 """Widths (pixels of the network) at which the image is smoothed."""
 WIDE = 3.0
@@ -26,25 +24,14 @@ WIDE = 3.0
 DEEP = 30.0
 """Depth below the brain's surface (pixels) from which on all is equally deep."""
 FLOOR = 1e-3
-RIDGE = 5.0
-"""The penalty on the squared weights of the standardised terms is this times the root of the number
-of voxels: neighbours tell much the same."""
 LEAST_SURE = 0.02
-"""A tissue's probability before the labels speak is at least this, so that they can still choose
-it."""
+"""A tissue's probability before the labels speak is at least this: they can still choose it."""
 FEATURES = 14
 TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
-"""Standard deviations from the labelled voxels' mean beyond which a feature counts as no farther.
-
-Nothing is known there.
-"""
-LEAST_SPREAD = 0.1
-"""Features that hardly vary among the labelled voxels count as varying by this.
-
-Elsewhere in the brain they may vary more.
-"""
+"""Standard deviations from the labelled voxels' mean beyond which a feature counts as no farther:
+nothing is known there."""
 CHUNK = 200_000
 """Voxels at a time, so that the products of the features need little memory."""
 
@@ -95,7 +82,7 @@ def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
     return np.stack(found, axis=1).astype(np.float32)
 
 
-def fit(found, sharp, labels, seed=0):
+def fit(found, sharp, labels, settings, seed=0):
     """Learn from labelled voxels.
 
     Parameters
@@ -106,6 +93,7 @@ def fit(found, sharp, labels, seed=0):
         Their probabilities so far.
     labels : (n,) ndarray of uint8
         1 CSF, 2 GM, 3 WM.
+    settings : patchseg.params.Calibration
     seed : int
 
     Returns
@@ -115,21 +103,21 @@ def fit(found, sharp, labels, seed=0):
         voxels, or one tissue only.
     """
     tissues = np.unique(labels)
-    if len(labels) < LEAST or len(tissues) < 2:
+    if len(labels) < settings.least_voxels or len(tissues) < 2:
         return None
-    rows = np.random.default_rng(seed).permutation(len(labels))[:MOST]
+    rows = np.random.default_rng(seed).permutation(len(labels))[: settings.most_voxels]
     center, scale = (
         found[rows].mean(axis=0, dtype=float),
-        np.maximum(found[rows].std(axis=0, dtype=float), LEAST_SPREAD),
+        np.maximum(found[rows].std(axis=0, dtype=float), settings.least_spread),
     )
     terms = _terms(found[rows], center, scale)
-    middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), LEAST_SPREAD)
+    middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), settings.least_spread)
     terms, truth, start = (
         (terms - middle) / spread,
         labels[rows, None] == tissues,
         _scores(sharp[rows][:, tissues - 1]),
     )
-    size, ridge = (terms.shape[1], len(tissues)), RIDGE * np.sqrt(len(rows))
+    size, ridge = (terms.shape[1], len(tissues)), settings.ridge * np.sqrt(len(rows))
 
     def loss(numbers):
         weights, bias = numbers[: -len(tissues)].reshape(size), numbers[-len(tissues) :]

@@ -1,15 +1,13 @@
 """Scores on the test split, at three levels: patch, reassembled slice, whole volume."""
 
-from functools import partial
-
 import joblib
 import numpy as np
 import pandas as pd
 
 from patchseg import metrics, patching
 from patchseg.core.progress import progress
-from patchseg.core.tissues import TISSUES, most_probable
-from patchseg.images.grid import AXES, voxel_size_mm
+from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
+from patchseg.images.grid import AXES
 from patchseg.inference import views
 from patchseg.patching import slices
 from patchseg.preprocess import cut_slices
@@ -37,24 +35,15 @@ def evaluate_network(network, subject, grid):
         does not apply) and tissue; see `metrics.score`. Places with neither true nor predicted
         tissue are left out.
     """
-    image, labels, affine = subject.load(grid.top)
-    tasks = []
+    one = subject.load()
+    image, tasks = one.normalised(grid.top), []
     for axis in progress(grid.axes, subject.name):
-        for index, patches, truth in cut_slices(image, labels, grid, axis):
-            probabilities = views.predict(network, patches, len(patches))
-            tasks += _slice_tasks(
-                image,
-                labels,
-                affine,
-                grid,
-                axis,
-                index,
-                truth,
-                most_probable(probabilities),
-                partial(reassemble, probabilities, grid),
-            )
+        for index, patches, truth in cut_slices(image, one.labels, grid, axis):
+            found = views.predict(network, patches, len(patches))
+            whole = reassemble(found, grid, slices(image, axis)[index])
+            tasks += _slice_tasks(one, grid, axis, index, truth, most_probable(found), whole)
     fused = most_probable(views.volume(network, image, grid))
-    return _score([*tasks, _volume_task(labels, fused, affine)]).assign(subject=subject.name)
+    return _score([*tasks, _volume_task(one, fused)]).assign(subject=subject.name)
 
 
 def evaluate_hmrf(subject, grid, seed):
@@ -62,7 +51,7 @@ def evaluate_hmrf(subject, grid, seed):
 
     None where the algorithm breaks down on the volume.
     """
-    predicted = baseline.hmrf(subject.load(grid.top)[0], seed=seed)
+    predicted = baseline.hmrf(subject.load().normalised(grid.top), seed=seed)
     return None if predicted is None else evaluate_labels(predicted, subject, grid)
 
 
@@ -81,68 +70,61 @@ def evaluate_labels(predicted, subject, grid):
     -------
     rows : pandas.DataFrame
     """
-    image, labels, affine = subject.load(grid.top)
-    tasks = []
+    one = subject.load()
+    image, tasks = one.normalised(grid.top), []
     for axis in grid.axes:
-        for (index, _, truth), (_, _, patches) in zip(
-            cut_slices(image, labels, grid, axis),
-            cut_slices(image, predicted, grid, axis),
-            strict=True,
-        ):
-            tasks += _slice_tasks(
-                image,
-                labels,
-                affine,
-                grid,
-                axis,
-                index,
-                truth,
-                patches,
-                lambda shape, a=axis, i=index: slices(predicted, a)[i],
-            )
-    return _score([*tasks, _volume_task(labels, predicted, affine)]).assign(subject=subject.name)
+        stack = slices(predicted * one.mask, axis)
+        cuts = (cut_slices(image, labels, grid, axis) for labels in (one.labels, predicted))
+        for (index, _, truth), (_, _, patches) in zip(*cuts, strict=True):
+            tasks += _slice_tasks(one, grid, axis, index, truth, patches, stack[index])
+    return _score([*tasks, _volume_task(one, predicted)]).assign(subject=subject.name)
 
 
-def reassemble(probabilities, grid, shape):
-    """Return the labels of a slice of `shape`, from the probabilities of its patches."""
-    large = patching.reassemble(probabilities, (grid.slice_size, grid.slice_size))
-    return most_probable(patching.from_grid(large, shape, grid.square, "bilinear"))
+def reassemble(probabilities, grid, image):
+    """Put a slice together from the probabilities of its patches.
 
+    Parameters
+    ----------
+    probabilities : (n, p, p, 3) ndarray of float32
+    grid : patchseg.params.Preprocess
+    image : (h, w) ndarray of float32
+        The slice; where it is 0 there is no tissue.
 
-def _slice_tasks(image, labels, affine, grid, axis, index, truth, patches, slice_labels):
-    """List what to score of one slice.
-
-    (place, true labels, predicted labels, spacing) for each patch and for the slice.
+    Returns
+    -------
+    labels : (h, w) ndarray of uint8
     """
-    own_image, own_truth = slices(image, axis)[index], slices(labels, axis)[index]
-    spacing = np.delete(voxel_size_mm(affine), AXES.index(axis))
-    pixel = patching.pixel_size(own_truth.shape, grid.slice_size, grid.square, spacing)
-    tasks = [
-        (("patch", axis, index, n), *pair, pixel)
-        for n, pair in enumerate(zip(truth, patches, strict=True))
-    ]
-    return [
-        *tasks,
-        (
-            ("slice", axis, index, -1),
-            own_truth,
-            slice_labels(own_truth.shape) * (own_image > 0),
-            spacing,
-        ),
-    ]
+    large = patching.reassemble(probabilities, (grid.slice_size, grid.slice_size))
+    own = patching.from_grid(large, image.shape, grid.square, "bilinear")
+    return most_probable(own) * (image > 0)
 
 
-def _volume_task(labels, predicted, affine):
-    return ("volume", "", -1, -1), labels, predicted, voxel_size_mm(affine)
+def _slice_tasks(one, grid, axis, index, truth, patches, whole):
+    """List what to score of a slice and its patches: place, truth, prediction and spacing."""
+    own = slices(one.labels, axis)[index]
+    spacing = np.delete(one.voxel_mm, AXES.index(axis))
+    pixel = patching.pixel_size(own.shape, grid.slice_size, grid.square, spacing)
+    pairs = enumerate(zip(truth, patches, strict=True))
+    tasks = [(("patch", axis, index, number), *pair, pixel) for number, pair in pairs]
+    return [*tasks, (("slice", axis, index, -1), own, whole, spacing)]
+
+
+def _volume_task(one, predicted):
+    return ("volume", "", -1, -1), one.labels, predicted, one.voxel_mm
 
 
 def _score(tasks):
-    tasks = [task for task in tasks if task[1].any() or task[2].any()]
+    tasks = [task for task in tasks if any(map(_tissue, task[1:3]))]
     chunks = [tasks[start::32] for start in range(min(32, len(tasks)))]
     rows = joblib.Parallel(n_jobs=JOBS, return_as="generator")(
         joblib.delayed(_score_chunk)(chunk) for chunk in chunks
     )
     return pd.DataFrame([row for chunk in progress(rows, "scores", len(chunks)) for row in chunk])
+
+
+def _tissue(labels):
+    """Whether labels hold a tissue, and not only background and what nobody labelled."""
+    return bool(((labels > 0) & (labels != UNLABELLED)).any())
 
 
 def _score_chunk(tasks):
@@ -173,14 +155,16 @@ def fold_curve(network, subjects, grid, settings):
     """
     counts = np.zeros((len(settings.fold_sizes), len(TISSUES), 3), np.int64)
     for subject in subjects:
-        image, labels, _ = subject.load(grid.top)
+        one = subject.load()
+        image = one.normalised(grid.top)
         for row, size in zip(counts, progress(settings.fold_sizes, "fold sizes"), strict=True):
             resized = grid.model_copy(
                 update={"slice_size": int(size * grid.slice_size), "every": settings.fold_every}
             )
             for axis in grid.axes:
-                for _, patches, truth in cut_slices(image, labels, resized, axis):
-                    predicted = most_probable(views.predict(network, patches, 64))
+                for _, patches, truth in cut_slices(image, one.labels, resized, axis):
+                    found = most_probable(views.predict(network, patches, 64))
+                    predicted = np.where(truth == UNLABELLED, 0, found)
                     row += [
                         metrics.overlap_counts(truth == label, predicted == label)
                         for label in range(1, len(TISSUES) + 1)

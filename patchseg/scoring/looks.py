@@ -38,23 +38,24 @@ class Looks:
         filled = places[places.share >= 0.01]
         return (filled if len(filled) else places).sort_values("dice", kind="stable")
 
+    def _cut(self, place):
+        """Return image and labels of the slice at a place, and its patches with what is found."""
+        subject, axis, index, _ = place
+        one = self._subjects[subject].load()
+        image = one.normalised(self._grid.top)
+        cuts = cut_slices(image, one.labels, self._grid, axis)
+        _, patches, truth = next(cut for cut in cuts if cut[0] == index)
+        found = views.predict(self._network, patches, len(patches))
+        return slices(image, axis)[index], slices(one.labels, axis)[index], patches, truth, found
+
     def _patch(self, place, row):
-        subject, axis, index, number = place
-        image, labels, _ = self._subjects[subject].load(self._grid.top)
-        at = next(
-            found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index
-        )
-        predicted = most_probable(views.predict(self._network, at[1], len(at[1])))
-        return (
-            f"{axis} slice {index}, patch {number}: Dice {row.dice:.3f}, IoU {row.iou:.3f}",
-            at[1][number],
-            at[2][number],
-            predicted[number],
-        )
+        _, axis, index, number = place
+        *_, patches, truth, found = self._cut(place)
+        title = f"{axis} slice {index}, patch {number}: Dice {row.dice:.3f}, IoU {row.iou:.3f}"
+        return title, patches[number], truth[number], most_probable(found[number])
 
     def patches(self, ranks=("worst", "lower quartile", "median", "upper quartile", "best")):
-        """Return (title, image, true labels, predicted labels) of the patches at evenly spaced
-        ranks."""
+        """Return (title, image, true labels, predicted labels) of patches at even ranks."""
         ranked = self._ranked("patch")
         at = np.linspace(0, len(ranked) - 1, len(ranks)).astype(int)
         found = [self._patch(ranked.index[i], ranked.iloc[i]) for i in at]
@@ -68,24 +69,11 @@ class Looks:
         return self._patch(ranked.index[len(ranked) // 2], ranked.iloc[len(ranked) // 2])
 
     def median_slice(self):
-        """Return (title, image, true labels, predicted labels) of the reassembled slice of median
-        Dice, on its own grid."""
+        """Return (title, image, true labels, predicted labels) of the slice of median Dice."""
         ranked = self._ranked("slice")
-        (subject, axis, index, _), row = (
-            ranked.index[len(ranked) // 2],
-            ranked.iloc[len(ranked) // 2],
-        )
-        image, labels, _ = self._subjects[subject].load(self._grid.top)
-        at = next(
-            found for found in cut_slices(image, labels, self._grid, axis) if found[0] == index
-        )
-        own_image, own_truth = slices(image, axis)[index], slices(labels, axis)[index]
-        predicted = reassemble(
-            views.predict(self._network, at[1], len(at[1])), self._grid, own_truth.shape
-        ) * (own_image > 0)
-        return (
-            f"{axis} slice {index}: Dice {row.dice:.3f}, IoU {row.iou:.3f} (mean of the tissues)",
-            own_image,
-            own_truth,
-            predicted,
-        )
+        place, row = ranked.index[len(ranked) // 2], ranked.iloc[len(ranked) // 2]
+        image, truth, _, _, found = self._cut(place)
+        _, axis, index, _ = place
+        scores = f"Dice {row.dice:.3f}, IoU {row.iou:.3f} (mean of the tissues)"
+        predicted = reassemble(found, self._grid, image)
+        return f"{axis} slice {index}: {scores}", image, truth, predicted

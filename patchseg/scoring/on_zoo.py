@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from patchseg import checkpoint
+from patchseg import checkpoint, metrics
 from patchseg.core import files
 from patchseg.core.progress import progress
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
-from patchseg.images import brain, grid
 
 
 def unseen(weights):
@@ -51,39 +50,34 @@ def score(weights, name, scales=(1.0,), sharpen=True):
 
     from patchseg.inference import segmentation
 
-    _, image, labels, affine = named.load(name)
-    mask = brain.foreground(image, name)
-    result = segmentation.segment(
-        nib.Nifti1Image(image, affine),
-        nib.Nifti1Image(mask.astype(np.uint8), affine),
-        weights,
-        scales=scales,
-        sharpen=sharpen,
+    one = named.load(name)
+    image, mask = (
+        nib.Nifti1Image(part, one.affine) for part in (one.image, one.mask.astype(np.uint8))
     )
-    return _compared(labels, np.asarray(result.dseg.dataobj), affine), result
+    result = segmentation.segment(image, mask, weights, scales=scales, sharpen=sharpen)
+    found = np.asarray(result.dseg.dataobj)
+    return metrics.score(one.labels, found, one.voxel_mm), result
 
 
 def score_classical(method, name):
-    """Score DIPY's HMRF ('hmrf') or ANTs' N4 and Atropos ('atropos') on a brain of the zoo, given
-    its mask; rows as of `score`."""
+    """Score a classical tool on a brain of the zoo, given its mask; rows as of `score`.
+
+    Parameters
+    ----------
+    method : {'hmrf', 'atropos'}
+        DIPY's HMRF, or ANTs' N4 and Atropos.
+    name : str
+    """
     from patchseg.scoring import baseline
 
-    _, image, labels, affine = named.load(name)
-    mask = brain.foreground(image, name)
+    one = named.load(name)
     classical = {
-        "hmrf": lambda: baseline.hmrf(brain.normalise(image, mask)),
-        "atropos": lambda: baseline.atropos(image, mask, grid.voxel_size_mm(affine)),
+        "hmrf": lambda: baseline.hmrf(one.normalised(99.0)),
+        "atropos": lambda: baseline.atropos(one.image, one.mask, one.voxel_mm),
     }
     found = classical[method]()
-    return _compared(labels, np.zeros_like(labels) if found is None else found, affine)
-
-
-def _compared(labels, found, affine):
-    from patchseg import metrics
-
-    return metrics.score(
-        labels, (found * (labels > 0)).astype(np.uint8), grid.voxel_size_mm(affine)
-    )
+    found = np.zeros_like(one.labels) if found is None else found
+    return metrics.score(one.labels, found, one.voxel_mm)
 
 
 def evidence(weights, table_path):

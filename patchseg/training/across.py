@@ -10,7 +10,6 @@ from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
-from patchseg.images import grid
 from patchseg.training import batches, draw
 
 
@@ -89,8 +88,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     brains = []
     if not _is_drawn(folder, key):
         for one in chosen:
-            species, image, labels, affine = named.load(one)
-            brains.append(draw.brain_of(one, species, image, labels, grid.voxel_size_mm(affine)))
+            brains.append(draw.brain_of(named.load(one)))
         sizes = [
             one.size_mm for one in brains
         ]  # a brain that is magnified threefold is seen like one that is three times smaller

@@ -56,16 +56,12 @@ class Brain:
     planes: tuple = (1 / 3, 1 / 3, 1 / 3)
 
 
-def brain_of(name, species, image, labels, voxel_mm, top=99.0, planes=(1 / 3, 1 / 3, 1 / 3)):
+def brain_of(one, top=99.0, planes=(1 / 3, 1 / 3, 1 / 3)):
     """Make a `Brain` ready to draw from.
 
     Parameters
     ----------
-    name, species : str
-    image : (x, y, z) ndarray of float32, 0 outside the brain; or None
-    labels : (x, y, z) ndarray of uint8
-        1 CSF, 2 GM, 3 WM; 0 inside the brain means that nobody labelled it.
-    voxel_mm : tuple of three float
+    one : patchseg.datasets.labelled.Labelled
     top : float
         Percentile of the brain that becomes 1 (see `brain.normalise`).
     planes : tuple of three float
@@ -76,15 +72,11 @@ def brain_of(name, species, image, labels, voxel_mm, top=99.0, planes=(1 / 3, 1 
     InputError
         If no voxel is labelled.
     """
-    if not labels.any():
-        raise InputError(f"{name}: no voxel is labelled; use 1 CSF, 2 GM, 3 WM")
-    mask = brain.foreground((labels > 0 if image is None else image).astype(np.float32), name)
-    box = brain.bounding_box(mask)
-    mask, truth = (
-        mask[box],
-        np.where(mask, np.where(labels > 0, labels, UNLABELLED), 0).astype(np.uint8)[box],
-    )
-    seen = None if image is None else brain.normalise(image[box], mask, top, name)
+    if not one.known.any():
+        raise InputError(f"{one.name}: no voxel is labelled; use 1 CSF, 2 GM, 3 WM")
+    box, voxel_mm = brain.bounding_box(one.mask), one.voxel_mm
+    truth = one.labels[box]
+    seen = None if one.image is None else one.normalised(top)[box]
     levels = []
     for factor in COARSER:
         shape = tuple(max(1, round(n / factor)) for n in truth.shape)
@@ -111,7 +103,7 @@ def brain_of(name, species, image, labels, voxel_mm, top=99.0, planes=(1 / 3, 1 
                 rng.choice(found, min(PLACES, len(found)), replace=False), truth.shape
             )
             places.append((np.stack(chosen, axis=1) + 0.5) * voxel_mm)
-    return Brain(name, species, levels, places, brain.size_mm(mask, voxel_mm), planes)
+    return Brain(one.name, one.species, levels, places, one.size_mm, planes)
 
 
 def _coarser(truth, steps):

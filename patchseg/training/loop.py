@@ -15,31 +15,31 @@ from patchseg.core.files import replacing
 from patchseg.core.progress import progress
 from patchseg.core.provenance import fingerprint
 from patchseg.core.runtime import computing_in, make_deterministic
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
+from patchseg.metrics import overlap_counts
 from patchseg.training.batches import batches
-from patchseg.training.losses import LOSSES, one_hot
+from patchseg.training.losses import LOSSES
 
 
 def validation_dice(network, images, labels):
-    """Return Dice per tissue, pooled over patches: probabilities cut at 0.5 (softmax included).
+    """Return Dice per tissue, pooled over patches, of labels as they are made of a result.
 
-    A (3,) ndarray.
+    Pixels that are not labelled are left out; where the image is 0 there is no tissue.
 
-    Pixels that are not labelled (a label over 3) are left out.
+    Returns
+    -------
+    dice : (3,) ndarray of float
+        1 for a tissue that neither the labels nor the network have.
     """
-    predicted = (
-        network.predict(images.astype(np.float32)[..., None], batch_size=64, verbose=0)[
-            ..., -len(TISSUES) :
-        ]
-        > 0.5
-    )
-    predicted &= (labels <= len(TISSUES))[..., None]
-    truth = one_hot(labels, background=False) > 0.5
-    overlap, total = (
-        (truth & predicted).sum((0, 1, 2)),
-        truth.sum((0, 1, 2)) + predicted.sum((0, 1, 2)),
-    )
-    return np.where(total > 0, 2 * overlap / np.maximum(total, 1), 1.0)
+    x = images.astype(np.float32)[..., None]
+    probabilities = network.predict(x, batch_size=64, verbose=0)[..., -len(TISSUES) :] * (x > 0)
+    predicted = np.where(labels == UNLABELLED, 0, most_probable(probabilities))
+    overlap, total = [], []
+    for label in range(1, len(TISSUES) + 1):
+        both, *sizes = overlap_counts(labels == label, predicted == label)
+        overlap.append(both)
+        total.append(sum(sizes))
+    return np.where(np.array(total) > 0, 2 * np.array(overlap) / np.maximum(total, 1), 1.0)
 
 
 def compiled(architecture, settings):

@@ -57,7 +57,7 @@ def test_what_is_labelled_is_not_suggested_again(network):
     plain = nib.Nifti1Image(image, np.eye(4))
     first = patchseg.suggest(plain, 1)
     filled = suggestion.fill_in(first, nib.Nifti1Image(labels, np.eye(4)))
-    second = patchseg.suggest(plain, 1, labels=filled)
+    second = patchseg.suggest(plain, 1, labelled=filled)
     assert abs(second.slices[0] - first.slices[0]) > 2
     both = grid.ras(suggestion.fill_in(second, nib.Nifti1Image(labels, np.eye(4)), filled))[0]
     assert np.flatnonzero(both.any(axis=(0, 2))).tolist() == sorted(first.slices + second.slices)

@@ -51,7 +51,8 @@ def test_sample_blocks_lie_apart_in_the_template(tmp_path):
         start = image.affine[1, 3]
         blocks.append((start, start + image.shape[1]))
         assert set(subject.label_paths) == {"CSF", "GM", "WM"}
-        image, labels, _ = subject.load()
+        one = subject.load()
+        image, labels = one.normalised(100), one.labels
         assert not labels[image == 0].any() and set(labels.flat) == {0, 1, 2, 3}
     assert all(
         later[0] - earlier[1] == 6 for earlier, later in zip(blocks, blocks[1:], strict=False)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from conftest import ball_brain, write_dataset, write_nifti
@@ -12,9 +14,36 @@ def test_subjects_by_split(dataset):
 
 
 def test_load_gives_image_in_unit_range_and_labels(dataset):
-    image, labels, affine = bids.subjects(dataset, "train")[0].load(99)
-    assert (image.min(), image.max()) == (0, 1)
-    assert np.array_equal(labels, ball_brain()[1]) and np.array_equal(affine, np.eye(4))
+    one = bids.subjects(dataset, "train")[0].load()
+    image = one.normalised(99)
+    assert (image.min(), image.max()) == (0, 1) and one.species == "ball"
+    assert np.array_equal(one.labels, ball_brain()[1]) and np.array_equal(one.affine, np.eye(4))
+
+
+def test_what_nobody_labelled_is_255_in_the_brain_and_0_outside(dataset):
+    subject = bids.subjects(dataset, "train")[0]
+    image, labels = ball_brain()
+    source = np.where(labels == 1, 0, labels)  # a source without sulcal CSF
+    source[0, 0, 0] = 3  # and with a stray label outside the brain
+    write_nifti(subject.label_paths["dseg"], source)
+    expected = np.where(labels == 1, 255, labels)
+    assert np.array_equal(subject.load().labels, expected)
+    write_nifti(subject.label_paths["dseg"], np.where(labels == 1, 255, source).astype(np.uint8))
+    assert np.array_equal(subject.load().labels, expected)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    image, labels = ball_brain()
+    rows = [(f"sub-{split}", "ball", split) for split in bids.SPLITS]
+    for name, *_ in rows:
+        bids.write_image(tmp_path, name, "T1w", image, np.eye(4))
+        bids.write_labels(tmp_path, name, "dseg", labels, np.eye(4))
+    bids.describe(tmp_path, {"Name": "balls"}, {"Name": "their labels"}, rows, {"README": "Balls."})
+    found = bids.subjects(tmp_path)
+    assert [(one.name, one.species, one.split) for one in found] == rows
+    assert np.array_equal(found[0].load().labels, labels)
+    about = json.loads((tmp_path / "derivatives/labels/dataset_description.json").read_text())
+    assert (about["DatasetType"], about["Name"]) == ("derivative", "their labels")
 
 
 def test_probability_maps_give_csf_as_the_rest(dataset):
@@ -25,7 +54,7 @@ def test_probability_maps_give_csf_as_the_rest(dataset):
         write_nifti(
             folder / f"sub-a_label-{tissue}_probseg.nii.gz", (labels == label).astype(np.float32)
         )
-    assert np.array_equal(subject.load()[1], labels)
+    assert np.array_equal(subject.load().labels, labels)
 
 
 TABLES = {

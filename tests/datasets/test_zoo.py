@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from patchseg.cli import zoo as zoo_cli
 from patchseg.core.errors import InputError
 from patchseg.datasets import bids, zoo, zoo_bids
-from patchseg.datasets.labels import CODES, recode
 
 REAL = os.environ.get(zoo.VARIABLE)
 real = pytest.mark.skipif(
@@ -106,46 +105,17 @@ def use(registry, tmp_path, monkeypatch):
     return registry
 
 
-def test_recode_by_hand():
-    assert recode(np.array([0, 1, 2, 3, 4]), "FAST").tolist() == [0, 1, 2, 3, 0]
-    csf, gm, wm = (
-        [4, 5, 14, 15, 24, 31, 43, 44, 63, 72, 221],
-        [3, 8, 10, 13, 17, 18, 26, 28, 42, 47, 49, 54, 58, 60, 1000, 2999],
-        [2, 7, 16, 41, 46, 77, 85, 192, 251, 255, 3000, 5002],
-    )
-    for tissue, codes in enumerate(
-        [[0, -1, 1, 9, 19, 30, 48, 55, 62, 80, 86, 136, 507, 999, 5003, 70000], csf, gm, wm]
-    ):
-        assert set(recode(np.array(codes, np.float32), "FreeSurfer").tolist()) == {tissue}
-    with pytest.raises(InputError, match="labels: label 2.5 is not a whole number"):
-        recode(np.array([1, 2.5]), "FAST")
-
-
-def test_codes_belong_to_one_tissue():
-    for tissues in CODES.values():
-        codes = [code for known in tissues.values() for code in known]
-        assert len(codes) == len(set(codes))
-
-
 def test_load_is_ras_clean_and_recoded(balls):
     expected = ball_brain((20, 18, 16))[1][::-1]
     for name in ("a-1", "b"):
-        image, labels, affine = zoo.load(name)
-        assert nib.aff2axcodes(affine) == ("R", "A", "S") and (image.dtype, labels.dtype) == (
-            np.float32,
-            np.uint8,
-        )
-        assert (
-            np.array_equal(labels, expected)
-            and np.array_equal(image > 0, expected > 0)
-            and image.min() == 0
-        )
-    assert np.array_equal(zoo.load("c")[1], expected * (expected > 1))
-    image, labels, _ = zoo.load("d")
-    assert image is None and (labels[-1, 0, 0], labels.max()) == (
-        2,
-        3,
-    )  # nothing to tell a stray voxel from the brain by
+        one = zoo.load(name)
+        assert nib.aff2axcodes(one.affine) == ("R", "A", "S") and one.species == "ball"
+        assert (one.image.dtype, one.labels.dtype) == (np.float32, np.uint8)
+        assert np.array_equal(one.labels, expected)
+        assert np.array_equal(one.image > 0, expected > 0) and one.image.min() == 0
+    assert np.array_equal(zoo.load("c").labels, np.where(expected == 1, 255, expected))
+    alone = zoo.load("d")
+    assert alone.image is None and alone.labels.max() == 3
 
 
 def test_files_of_the_folder_are_checked(balls, tmp_path, monkeypatch):
@@ -259,13 +229,9 @@ def test_bids_round_trip(balls, tmp_path):
         ("sub-c", "ball", "test"),
     ]
     for one, name in zip(subjects, written, strict=False):
-        image, labels, affine = one.load()
-        clean, expected, its_affine = zoo.load(name)
-        assert (
-            np.array_equal(labels, expected)
-            and np.array_equal(affine, its_affine)
-            and np.allclose(image, clean / clean.max())
-        )
+        read, clean = one.load(), zoo.load(name)
+        assert np.array_equal(read.labels, clean.labels)
+        assert np.array_equal(read.affine, clean.affine) and np.allclose(read.image, clean.image)
     assert sorted(path.name for path in (tmp_path / "bids" / "sub-c" / "anat").iterdir()) == [
         "sub-c_T1w.nii.gz",
         "sub-c_T2w.nii.gz",
@@ -408,21 +374,22 @@ def test_registry_agrees_with_the_folder():
 @real
 @pytest.mark.parametrize("name", zoo.entries())
 def test_every_brain_has_its_tissues_where_it_is_bright(name):
-    image, labels, affine = zoo.load(name)
-    assert nib.aff2axcodes(affine) == ("R", "A", "S") and set(np.unique(labels)) == {0, 1, 2, 3}
-    if image is None:
+    one = zoo.load(name)
+    assert nib.aff2axcodes(one.affine) == ("R", "A", "S")
+    assert {0, 1, 2, 3} <= set(np.unique(one.labels)) <= {0, 1, 2, 3, 255}
+    if one.image is None:
         return
-    assert image.min() == 0 and not labels[image == 0].any()
-    csf, gm, wm = (np.median(image[labels == tissue]) for tissue in (1, 2, 3))
+    assert one.image.min() == 0 and not one.image[one.labels == 0].any()
+    csf, gm, wm = (np.median(one.image[one.labels == tissue]) for tissue in (1, 2, 3))
     assert csf < gm < wm if zoo.entry(name).modality == "T1w" else csf > gm > wm
 
 
 @real
 def test_artificial_spheres_are_gone():
-    image, labels, _ = zoo.load("human-nii2mesh")
+    one = zoo.load("human-nii2mesh")
     for x, y, z in ((13, 47, 122), (14, 124, 122)):
         ball = np.s_[x - 3 : x + 3, y - 3 : y + 3, z - 3 : z + 3]
-        assert not image[ball].any() and not labels[ball].any()
+        assert not one.image[ball].any() and not one.labels[ball].any()
 
 
 @real
@@ -432,9 +399,6 @@ def test_dataset_of_the_zoo_loads(tmp_path):
     )
     assert len(written) == 4 and list(skipped) == ["human-labels-01"]
     for one in bids.subjects(tmp_path):
-        image, labels, _ = one.load()
-        assert (
-            image.max() == 1
-            and set(np.unique(labels)) == {0, 1, 2, 3}
-            and not labels[image == 0].any()
-        )
+        read = one.load()
+        assert read.normalised(99).max() == 1 and not read.image[read.labels == 0].any()
+        assert {0, 1, 2, 3} <= set(np.unique(read.labels)) <= {0, 1, 2, 3, 255}

@@ -5,6 +5,11 @@ import pytest
 from conftest import ball_brain
 
 from patchseg.inference import calibration
+from patchseg.params import shipped
+
+
+def fit(*arguments, **options):
+    return calibration.fit(*arguments, shipped().adapt.calibration, **options)
 
 
 @pytest.fixture
@@ -26,16 +31,14 @@ def test_labels_of_some_voxels_mend_all_the_others(ball):
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
     assert found.shape == (mask.sum(), calibration.FEATURES) and np.isfinite(found).all()
     truth, some = labels[mask], np.random.default_rng(0).random(mask.sum()) < 0.1
-    learned = calibration.fit(found[some], plain[mask][some], truth[some])
+    learned = fit(found[some], plain[mask][some], truth[some])
     after = calibration.apply(learned, found, plain[mask])
     assert np.allclose(after.sum(axis=1), 1, atol=1e-5)
     before, now = (np.mean(one.argmax(axis=1) + 1 == truth) for one in (plain[mask], after))
     assert before < 0.95 and now > 0.98
     assert json.loads(json.dumps(learned)) == learned  # for the card
     assert np.array_equal(
-        calibration.apply(
-            calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]
-        ),
+        calibration.apply(fit(found[some], plain[mask][some], truth[some]), found, plain[mask]),
         after,
     )
 
@@ -43,7 +46,7 @@ def test_labels_of_some_voxels_mend_all_the_others(ball):
 def test_a_tissue_that_nobody_labelled_keeps_its_probability(ball):
     image, labels, mask, plain = ball
     found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
-    learned = calibration.fit(found[truth > 1], plain[mask][truth > 1], truth[truth > 1])
+    learned = fit(found[truth > 1], plain[mask][truth > 1], truth[truth > 1])
     assert learned["tissues"] == ["GM", "WM"]
     after = calibration.apply(learned, found, plain[mask])
     assert np.array_equal(after[:, 0], plain[mask][:, 0]) and np.allclose(
@@ -61,7 +64,7 @@ def test_few_labels_move_little(ball):
         moved.append(
             np.abs(
                 calibration.apply(
-                    calibration.fit(found[some], plain[mask][some], truth[some]), found, plain[mask]
+                    fit(found[some], plain[mask][some], truth[some]), found, plain[mask]
                 )
                 - plain[mask]
             ).mean()
@@ -72,8 +75,8 @@ def test_few_labels_move_little(ball):
 def test_too_little_teaches_nothing(ball):
     image, labels, mask, plain = ball
     found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
-    assert calibration.fit(found[:50], plain[mask][:50], truth[:50]) is None
-    assert calibration.fit(found[truth == 2], plain[mask][truth == 2], truth[truth == 2]) is None
+    assert fit(found[:50], plain[mask][:50], truth[:50]) is None
+    assert fit(found[truth == 2], plain[mask][truth == 2], truth[truth == 2]) is None
 
 
 def test_terms_are_the_features_and_their_products():
@@ -92,7 +95,7 @@ def test_what_no_label_came_near_is_not_extrapolated():
     found[:, 0] = np.log(calibration.FLOOR)
     truth = np.where(found[:, 6] > 0, 3, 2).astype(np.uint8)
     sharp = np.full((4000, 3), [0.02, 0.49, 0.49], np.float32)
-    learned = calibration.fit(found[:2000], sharp[:2000], truth[:2000])
+    learned = fit(found[:2000], sharp[:2000], truth[:2000])
     found[2000:, 0] = np.log(0.2)
     after = calibration.apply(learned, found[2000:], sharp[2000:])
     assert np.mean(after.argmax(axis=1) + 1 == truth[2000:]) > 0.95

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ball_brain
+from conftest import ball_brain, write_nifti
 from PIL import Image
 
 from patchseg import figures, metrics
@@ -61,8 +61,22 @@ def test_a_right_network_scores_high_and_a_wrong_one_0(rows, subject, grid):
     assert none.dice.max() == 0 and none.avd_percent.dropna().eq(100).all()
 
 
+def test_what_nobody_labelled_is_not_scored(dataset, subject, grid, rows):
+    labels = ball_brain()[1]
+    write_nifti(subject.label_paths["dseg"], np.where(labels == 1, 0, labels).astype(np.uint8))
+    scored = evaluation.evaluate_network(Thresholds(), subject, grid)
+    assert not (scored.tissue == "CSF").any() or scored[scored.tissue == "CSF"].dice.isna().all()
+    volume = scored[scored.level == "volume"].set_index("tissue")
+    assert volume.n_predicted["CSF"] == 0 and volume.dice[["GM", "WM"]].min() > 0.85
+    assert volume.share.sum() == pytest.approx((labels > 1).sum() / (labels != 1).sum())
+    settings = Evaluate(fold_sizes=[1], fold_every=1, seed=0)
+    curve = evaluation.fold_curve(Thresholds(), [subject], grid, settings)
+    assert curve.set_index("tissue").dice["CSF"] == 0  # nothing in truth, and nothing counted
+
+
 def test_hmrf_finds_the_balls_and_is_scored_in_the_same_places(subject, grid, rows):
-    image, labels, _ = subject.load(99)
+    one = subject.load()
+    image, labels = one.normalised(99), one.labels
     found = baseline.hmrf(image)
     assert all(metrics.dice(labels == label, found == label) > 0.9 for label in (1, 2, 3))
     assert np.array_equal(found, baseline.hmrf(image))

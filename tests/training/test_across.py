@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ball_brain
+from conftest import labelled_ball
 from ruamel.yaml import YAML
 from test_params import PROJECT
 from typer.testing import CliRunner
@@ -22,13 +23,8 @@ def balls(monkeypatch):
     """Three balls in the place of the zoo; one of them has labels only."""
 
     def load(name):
-        image, labels = ball_brain()
-        return (
-            {"a": "ball", "b": "ball", "other": "egg"}[name],
-            None if name == "b" else image,
-            labels,
-            np.eye(4),
-        )
+        one = labelled_ball(name, species={"a": "ball", "b": "ball", "other": "egg"}[name])
+        return replace(one, image=None) if name == "b" else one
 
     monkeypatch.setattr(brains, "load", load)
     monkeypatch.setattr(brains, "names", lambda patterns: list(patterns))
@@ -134,13 +130,9 @@ def test_networks_of_the_project_are_known_and_mistakes_named(small):
 
 
 def test_the_template_is_a_brain_like_the_others():
-    species, image, labels, affine = load("mni")
-    assert (
-        species == "human"
-        and image.shape == labels.shape
-        and set(np.unique(labels)) == {0, 1, 2, 3}
-        and affine.shape == (4, 4)
-    )
+    one = load("mni")
+    assert one.species == "human" and one.image.shape == one.labels.shape
+    assert set(np.unique(one.labels)) == {0, 1, 2, 3, 255} and one.affine.shape == (4, 4)
 
 
 def test_training_writes_weights_whose_card_says_all_and_which_segment(

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from conftest import ball_brain
+from conftest import ball_brain, labelled_ball
 
 from patchseg import params
 from patchseg.core.errors import InputError
@@ -37,9 +39,9 @@ def settings(**changes):
 
 
 def ball(name="a", species="ball", image=True, unlabelled=()):
-    seen, labels = ball_brain()
-    labels = np.where(np.isin(labels, unlabelled), 0, labels).astype(np.uint8)
-    return draw.brain_of(name, species, seen if image else None, labels, (1.0, 1.0, 1.0))
+    whole = ball_brain()[1]
+    one = labelled_ball(name, labels=np.where(np.isin(whole, unlabelled), 0, whole))
+    return draw.brain_of(replace(one, species=species, image=one.image if image else None))
 
 
 @pytest.fixture
@@ -74,10 +76,9 @@ def test_the_scale_says_how_large_a_brain_is_seen(rng):
 
 
 def test_the_brain_is_seen_at_one_size_whatever_its_voxels():
-    seen, labels = ball_brain((80, 80, 80))
     fine, coarse = (
-        draw.brain_of("a", "ball", image, truth, (size,) * 3)
-        for image, truth, size in ((seen, labels, 0.1), (*ball_brain((40, 40, 40)), 7))
+        draw.brain_of(labelled_ball(shape=(edge,) * 3, affine=np.diag([size, size, size, 1])))
+        for edge, size in ((80, 0.1), (40, 7))
     )
     areas = [
         np.mean(
@@ -158,8 +159,9 @@ def test_anything_goes_and_stays_an_image(rng):
 
 
 def test_thin_brains_and_single_slices_can_be_drawn_from(rng):
-    seen, labels = ball_brain((40, 36, 9))
-    brain = draw.brain_of("thin", "ball", seen[..., 4:5], labels[..., 4:5], (1, 1, 5))
+    one = labelled_ball(shape=(40, 36, 9), affine=np.diag([1, 1, 5, 1]))
+    thin = replace(one, image=one.image[..., 4:5], labels=one.labels[..., 4:5])
+    brain = draw.brain_of(thin)
     assert any((draw.patch(rng, brain, settings(thick=1))[1] > 0).any() for _ in range(10))
 
 

@@ -109,6 +109,17 @@ def test_training_learns_the_balls(sets, train_settings, tmp_path, loss):
     )
 
 
+def test_the_epoch_is_chosen_by_the_rule_that_makes_labels():
+    class Network:
+        def predict(self, x, **_):
+            return np.broadcast_to(np.float32([0.3, 0.4, 0.2]), (*x.shape[:3], 3))  # none over 0.5
+
+    labels = np.array([[[2, 2], [255, 0]]], np.uint8)
+    images = np.array([[[0.5, 0.5], [0.5, 0.0]]], np.float16)
+    found = loop.validation_dice(Network(), images, labels)
+    assert found.tolist() == [1, 1, 1]  # all GM, where it is labelled; outside there is nothing
+
+
 def test_resume_after_a_kill_ends_with_the_same_bytes(
     sets, train_settings, tmp_path, monkeypatch, capsys
 ):

@@ -1,0 +1,174 @@
+"""The network learns patches around the labels, mixed with patches of what it knew before.
+
+The old ones are of the MNI template, and their labels are the network's own answers, so that it
+learns the new without losing the old (learning without forgetting, Li and Hoiem 2018).
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from patchseg.core import runtime
+from patchseg.core.progress import progress_bar
+from patchseg.datasets import sample
+from patchseg.training import draw
+
+
+@dataclass
+class Learned:
+    """What came out of a fine-tuning.
+
+    Attributes
+    ----------
+    model : keras.Model
+    losses : list of float
+        Mean loss of each round.
+    steps : int
+        Batches.
+    stopped : bool
+        Whether somebody pressed Ctrl-C; the model is then that of the best round.
+    """
+
+    model: object
+    losses: list = field(default_factory=list)
+    steps: int = 0
+    stopped: bool = False
+
+
+def train(given, parent, recipe, seed=0, steps=None, on_round=None):
+    """Fine-tune a network on labelled voxels.
+
+    Parameters
+    ----------
+    given : list of patchseg.datasets.labelled.Labelled
+    parent : patchseg.inference.networks.Network
+    recipe : patchseg.params.Adapt
+    seed : int
+    steps : int, optional
+        Batches; `steps_for` unless given.
+    on_round : callable, optional
+        Called after each round with the list of mean losses so far.
+
+    Returns
+    -------
+    learned : Learned
+        Its weights are averaged with the parent's (`recipe.kept`).
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If somebody pressed Ctrl-C before the end of the first round.
+    """
+    from patchseg import unet
+
+    steps = steps_for(given, recipe) if steps is None else steps
+    runtime.make_deterministic(seed)
+    learned = Learned(_compiled(parent, recipe, steps))
+    best = None
+    try:
+        with closing(progress_bar("fine-tuning", steps)) as bar:
+            batches = _batches(given, parent, recipe, seed)
+            while learned.steps < steps:
+                count = min(recipe.round, steps - learned.steps)
+                losses = [_step(learned.model, *next(batches), bar) for _ in range(count)]
+                learned.steps += count
+                learned.losses.append(float(np.mean(losses)))
+                if learned.losses[-1] <= min(learned.losses):
+                    best = learned.model.get_weights()
+                if on_round:
+                    on_round(learned.losses)
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        learned.model.set_weights(best)
+        learned.stopped = True
+    unet.go_back(learned.model, parent.model, recipe.kept)
+    return learned
+
+
+def steps_for(given, recipe):
+    """Return how many batches these labels are worth: more slices, more batches."""
+    slices = sum(len(one.slices()[1]) for one in given)
+    return min(recipe.most_steps, recipe.steps + recipe.more_steps * (slices - 1))
+
+
+def _compiled(parent, recipe, steps):
+    """Return a copy of the parent's network that learns, but for the layers that are fixed."""
+    import keras
+
+    from patchseg import unet
+    from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
+
+    with runtime.computing_in("auto"):
+        network = unet.build(**parent.card["architecture"])
+    network.set_weights(parent.model.get_weights())
+    ups = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers]
+    up = ups.index(True) if any(ups) else len(ups)  # a network of one level has no way up
+    for number, layer in enumerate(network.layers):
+        own = {type(layer).__name__, "encoder" if number < up else "decoder"}
+        layer.trainable = not own & set(recipe.fixed)
+    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, max(1, steps))
+    loss = dice_cross_entropy if _softmax(parent) else binary_cross_entropy
+    network.compile(keras.optimizers.Adam(rate), loss)
+    return network
+
+
+def _softmax(parent):
+    return parent.card["architecture"].get("activation", "sigmoid") == "softmax"
+
+
+def _step(network, x, y, bar):
+    network.reset_metrics()
+    loss = float(network.train_on_batch(x, y))
+    bar.update(1)
+    return loss
+
+
+def _batches(given, parent, recipe, seed):
+    """Yield batches for ever: patches around the labels, and of the template."""
+    new = _new_patches(given, parent, recipe, seed)
+    old_count = round(recipe.batch_size * recipe.replay)
+    old = _old_patches(parent, recipe, seed) if old_count else None
+    rng = np.random.default_rng(seed)
+    while True:
+        parts = [_drawn(rng, new, recipe.batch_size - old_count)]
+        parts += [_drawn(rng, old, old_count)] if old_count else []
+        x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
+        for axis in (1, 2):
+            flip = rng.random(len(x)) < 0.5
+            x[flip], y[flip] = np.flip(x[flip], axis), np.flip(y[flip], axis)
+        yield x[..., None], y
+
+
+def _drawn(rng, pair, count):
+    rows = rng.integers(len(pair[0]), size=count)
+    return pair[0][rows], pair[1][rows]
+
+
+def _new_patches(given, parent, recipe, seed):
+    """Return patches around the labels, and their labels as channels."""
+    from patchseg.training.losses import one_hot
+
+    brains = [draw.brain_of(one, parent.top, _planes(one, recipe.in_plane)) for one in given]
+    images, labels = draw.in_memory(brains, recipe.draw.patches, recipe.draw, seed)
+    return images, one_hot(labels, _softmax(parent))
+
+
+def _old_patches(parent, recipe, seed):
+    """Return patches of the template, and what the network says of them before it learns."""
+    settings = recipe.replayed
+    brains = [draw.brain_of(sample.labelled_template())]
+    images, _ = draw.in_memory(brains, settings.patches, settings, seed)
+    parts = np.split(images, range(64, len(images), 64))
+    answers = [np.asarray(parent.model.predict_on_batch(part[..., None])) for part in parts]
+    return images, np.concatenate(answers)
+
+
+def _planes(one, in_plane):
+    """Return the share of patches across each axis: most where the labels fill slices."""
+    filled = one.filled()
+    painted = filled == filled.max()
+    if painted.all():
+        return (1 / 3,) * 3
+    return tuple(np.where(painted, in_plane / painted.sum(), (1 - in_plane) / (~painted).sum()))
