@@ -68,9 +68,7 @@ def parent(tmp_path_factory):
 
 
 def dice(weights_path, image, labels, without=()):
-    found = np.asarray(
-        patchseg.segment(image, weights_path=weights_path, head_check=False).dseg.dataobj
-    )
+    found = np.asarray(patchseg.segment(image, weights=weights_path, head_check=False).dseg.dataobj)
     truth = np.asarray(labels.dataobj).copy()
     truth[:, list(without)] = 0
     given = labelled.Labelled("x", found, found > 0, truth, (1, 1, 1))
