@@ -116,9 +116,9 @@ def segment(
         found, brains = map(list, zip(*kept, strict=True)) if kept else (found, brains)
     batch.check_names(found, out)
     options = {
-        "weights_path": weights,
+        "weights": weights,
         "scales": tuple(scale or (1.0,)),
-        "index": volume,
+        "volume": volume,
         "nan_as_background": nan_as_background,
         "head_check": head_check,
         "n4": n4,

@@ -1,11 +1,316 @@
-"""How this process computes: seeds, precision, memory, and what compiled libraries print."""
+"""How this process computes: processor, threads, precision, memory, seeds, and what compiled
+libraries print.
+
+TensorFlow is loaded by what needs it only.
+"""
 
 import os
+import platform
+import random
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
+from threading import Lock
 
-import keras
+import numpy as np
+import psutil
+
+from patchseg.core.errors import InputError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "opencv-python-headless", "scipy")
+"""Those whose version can change a result."""
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def computing(wanted="auto"):
+    """Say what computes here, for keys and records.
+
+    TensorFlow is not loaded for it. Where it is loaded already and has a graphics processor, this
+    one is named, too.
+
+    Parameters
+    ----------
+    wanted : str
+        See `precision`.
+
+    Returns
+    -------
+    what : dict
+        `processor` (str), `threads` (int), `precision` (str) and `libraries` (dict of versions,
+        Python's included).
+    """
+    return {
+        "processor": _processor(),
+        "threads": threads(),
+        "precision": precision(wanted),
+        "libraries": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _processor():
+    names = [
+        line.partition(":")[2].strip()
+        for line in (_CPUINFO.read_text().splitlines() if _CPUINFO.exists() else [])
+        if line.startswith("model name")
+    ]
+    found = [names[0] if names else platform.processor() or platform.machine()]
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        found += [
+            tf.config.experimental.get_device_details(one).get("device_name", "GPU")
+            for one in tf.config.list_physical_devices("GPU")
+        ]
+    return ", ".join(found)
+
+
+def threads():
+    """Return how many threads one TensorFlow operation may take in this process."""
+    told = 0
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        told = tf.config.threading.get_intra_op_parallelism_threads()
+    return told or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or _cores()
+
+
+def _cores():
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def precision(wanted="auto"):
+    """Return Keras's name of a precision.
+
+    'auto' is mixed_bfloat16 where the processor computes with it, else float32.
+
+    Raises
+    ------
+    InputError
+        If it is unknown.
+    """
+    if wanted not in PRECISIONS:
+        raise InputError(f"precision '{wanted}' is unknown; use {', '.join(PRECISIONS)}")
+    if wanted != "auto":
+        return wanted
+    flags = _CPUINFO.read_text() if _CPUINFO.exists() else ""
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+@contextmanager
+def computing_in(wanted):
+    """Let networks that are built meanwhile compute in a precision (see `precision`).
+
+    Their weights are float32 in any.
+    """
+    import keras
+
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy(precision(wanted))
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def set_threads(count):
+    """Let this process, and those it starts, compute on so many threads.
+
+    For a command, which owns its process: environment variables are set, which TensorFlow and the
+    linear algebra below NumPy read when they are loaded.
+    """
+    os.environ.update(dict.fromkeys(_THREADS, str(count)))
+
+
+@contextmanager
+def at_most(count):
+    """Compute on so many threads meanwhile; None leaves it to the libraries.
+
+    Parameters
+    ----------
+    count : int or None
+
+    Raises
+    ------
+    InputError
+        If it is no positive number, or TensorFlow runs in this process with another number: it
+        takes the number when it starts and keeps it until the process ends.
+    """
+    if count is None:
+        yield
+        return
+    if count < 1:
+        raise InputError(f"threads {count}: at least one is needed; leave it away for all cores")
+    import cv2
+    import tensorflow as tf
+    from threadpoolctl import threadpool_limits
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError as error:  # it runs
+        if threads() != count:
+            raise InputError(
+                f"threads {count}: TensorFlow runs in this process with {threads()} already and"
+                " keeps them; give the number before anything is computed, or set"
+                " TF_NUM_INTRAOP_THREADS before Python starts"
+            ) from error
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def free_memory(root="/sys/fs/cgroup", own="/proc/self/cgroup"):
+    """Return how many bytes this process can still take.
+
+    The machine's free memory or, in a container or a job with a limit, what is left of that.
+
+    Parameters
+    ----------
+    root, own : str or Path
+        Where Linux shows control groups (versions 1 and 2), and those of this process.
+    """
+    left = [limit - used for limit, used in _limits(Path(root), Path(own))]
+    return max(0, min([psutil.virtual_memory().available, *left]))
+
+
+def _limits(root, own):
+    """Yield the memory limit of each control group around this process, and what of it is taken.
+
+    Cached files that can be dropped are not taken.
+    """
+    lines = own.read_text().splitlines() if own.is_file() else []
+    for _, controllers, inside in (line.split(":", 2) for line in lines):
+        if controllers == "memory":
+            top, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            dropped = "total_inactive_file"
+        elif not controllers:
+            top, names, dropped = root, ("memory.max", "memory.current"), "inactive_file"
+        else:
+            continue
+        place = top / inside.lstrip("/")
+        for folder in (place, *place.parents):
+            yield from _limit(folder, names, dropped)
+            if folder == top:
+                break
+
+
+def _limit(folder, names, dropped):
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in names)
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:  # a container may not show the groups that it lies in
+        return
+    if limit != "max":
+        yield int(limit), int(used) - int(stat.get(dropped, 0))
+
+
+def peak_memory_mb():
+    """Return the largest memory (MB) that this process has held since it started, or None where the
+    system does not tell."""
+    if os.name != "posix":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+@contextmanager
+def deterministic(seed):
+    """Seed Python's, NumPy's and TensorFlow's global generators meanwhile, and ask TensorFlow for
+    kernels that give the same result each time.
+
+    Afterwards the generators of Python and NumPy go on where they were; TensorFlow's begins anew
+    from the seed that it had.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    with ExitStack() as stack:
+        stack.callback(random.setstate, python)
+        stack.callback(np.random.set_state, numpy)
+        stack.enter_context(_deterministic_tensorflow(seed))
+        random.seed(seed)  # from which Keras draws the seeds of weights
+        np.random.seed(seed)
+        yield
+
+
+@contextmanager
+def _deterministic_tensorflow(seed):
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import config  # the way back is not public
+
+    before, already = context.global_seed(), config.is_op_determinism_enabled()
+    tf.random.set_seed(seed)
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        tf.random.set_seed(before)
+        if not already:
+            config.disable_op_determinism()
+
+
+class _Quiet:
+    """Standard error, dropped as long as somebody wants it dropped.
+
+    Two that overlap, in two threads, drop it once.
+    """
+
+    def __init__(self):
+        self.lock, self.wanted, self.saved = Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if not self.wanted:
+                sys.stderr.flush()
+                self.saved = os.dup(2)
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+            self.wanted += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.wanted -= 1
+            if not self.wanted:
+                sys.stderr.flush()
+                os.dup2(self.saved, 2)
+                os.close(self.saved)
+
+
+_QUIET = _Quiet()
+
+
+def start_quietly():
+    """Load TensorFlow and let it find its devices, without the greeting on standard error.
+
+    For a command, which owns its process: standard error is turned away meanwhile.
+    """
+    with quiet():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+
+
+def quiet():
+    """Drop what is written to standard error meanwhile, by compiled libraries, too.
+
+    For a command, which owns its process. Exceptions still come.
+    """
+    return _QUIET
 
 
 @contextmanager
@@ -26,17 +331,11 @@ def stderr_to(path):
         os.close(saved)
 
 
-def quiet():
-    """Drop what compiled libraries print on standard error meanwhile.
-
-    TensorFlow greets when it is loaded.
-    """
-    return stderr_to(os.devnull)
-
-
 def make_deterministic(seed):
     """Seed Python, NumPy and the backend, and ask TensorFlow for kernels that give the same result
     each time."""
+    import keras
+
     # Keras numbers its layers per process, and their names go into the weights file
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -44,40 +343,3 @@ def make_deterministic(seed):
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def precision(wanted):
-    """Return Keras's name of a precision.
-
-    'auto' is mixed_bfloat16 where the processor computes with it, else float32.
-    """
-    if wanted != "auto":
-        return wanted
-    processor = Path("/proc/cpuinfo")
-    flags = processor.read_text() if processor.exists() else ""
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
-
-
-@contextmanager
-def computing_in(wanted):
-    """Let networks that are built meanwhile compute in a precision (see `precision`).
-
-    Their weights are float32 in any.
-    """
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_global_policy(precision(wanted))
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
-
-
-def peak_memory_mb():
-    """Return the largest memory (MB) that this process has held since it started, or None where the
-    system does not tell."""
-    if os.name != "posix":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))

@@ -22,14 +22,14 @@ VOXEL_MM = (
 )  # edges outside this range are a mistake in the header: microscopy is finer, no MRI is coarser
 
 
-def read(source, index=None, fill=False):
+def read(source, volume=None, fill=False):
     """Read an image and check it.
 
     Parameters
     ----------
     source : str, Path or nibabel image
         ``.nii``, ``.nii.gz``, ``.mgz`` or ``.mgh``.
-    index : int, optional
+    volume : int, optional
         Which volume of a 4D image, from 0.
     fill : bool
         Treat voxels that are NaN or infinite as background (0, or the minimum where there is
@@ -64,12 +64,12 @@ def read(source, index=None, fill=False):
         raise InputError(
             f"{name}: voxels of type {kind} are not real numbers; convert it to a grey-scale image"
         )
-    index = _which_volume(name, shape, index)
+    volume = _which_volume(name, shape, volume)
     _check_affine(name, affine, unit_mm(image))
     _check_memory(name, shape)
     if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
         _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
-    data = _voxels(name, image, index)
+    data = _voxels(name, image, volume)
     bad = 1 - np.isfinite(data).mean()
     if bad and not fill:
         raise InputError(
@@ -154,29 +154,29 @@ def _open(path):
     return image
 
 
-def _which_volume(name, shape, index):
-    """Return the index along the fourth axis, or None for a 3D image."""
+def _which_volume(name, shape, volume):
+    """Return the place along the fourth axis, or None for a 3D image."""
     if len(shape) not in (3, 4) or 0 in shape:
         raise InputError(
             f"{name}: shape {shape} is not that of a volume (x, y, z); save one volume of it"
         )
     if len(shape) == 3:
-        if index not in (None, 0):
+        if volume not in (None, 0):
             raise InputError(
-                f"{name}: volume {index} was asked for, but the image is 3D; leave --volume away"
+                f"{name}: volume {volume} was asked for, but the image is 3D; leave --volume away"
             )
         return None
-    if index is None and shape[3] > 1:
+    if volume is None and shape[3] > 1:
         raise InputError(
             f"{name}: shape {shape} is 4D, {shape[3]} volumes; choose one with --volume N, from 0"
             f" to {shape[3] - 1}"
         )
-    index = index or 0
-    if not 0 <= index < shape[3]:
+    volume = volume or 0
+    if not 0 <= volume < shape[3]:
         raise InputError(
-            f"{name}: volume {index} does not exist; choose one from 0 to {shape[3] - 1}"
+            f"{name}: volume {volume} does not exist; choose one from 0 to {shape[3] - 1}"
         )
-    return index
+    return volume
 
 
 def _check_affine(name, affine, unit):
@@ -233,10 +233,10 @@ def _check_gzip(path, expected):
         ) from error
 
 
-def _voxels(name, image, index):
+def _voxels(name, image, volume):
     try:
         with np.errstate(all="ignore"):
-            data = np.asanyarray(image.dataobj if index is None else image.dataobj[..., index])
+            data = np.asanyarray(image.dataobj if volume is None else image.dataobj[..., volume])
             return np.array(data, dtype=np.float32)
     except Exception as error:  # see _open
         raise InputError(

@@ -289,9 +289,9 @@ def _parameters(image, out, mask, options):
     settings = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
-        if name not in ("overwrite", "weights_path")
+        if name not in ("overwrite", "weights")
     }
-    weights = options.get("weights_path")
+    weights = options.get("weights")
     absolute = {
         name: str(Path(path).resolve()) if path else None
         for name, path in (("image", image), ("out", out), ("mask", mask), ("weights", weights))
@@ -308,13 +308,11 @@ def plan(images, out, masks, options):
     for image, mask in zip(images, masks, strict=True):
         place = outputs.Place(image, out)
         settings = {
-            name: value
-            for name, value in options.items()
-            if name not in ("overwrite", "weights_path")
+            name: value for name, value in options.items() if name not in ("overwrite", "weights")
         }
         try:
             outputs.check_targets(place, mask, options.get("overwrite"))
-            asked = outputs.request(image, mask, options.get("weights_path"), settings)
+            asked = outputs.request(image, mask, options.get("weights"), settings)
             there = not options.get("overwrite") and outputs.done(place, asked)
             lines.append(
                 (image, "done already" if there else f"to do: {place.path('dseg.nii.gz')}")

@@ -97,7 +97,7 @@ def base_folder():
         return Path.cwd()
 
 
-def segment_file(image, out, mask=None, weights_path=None, overwrite=False, **settings):
+def segment_file(image, out, mask=None, weights=None, overwrite=False, **settings):
     """Segment one image file and write the results, or read them if they are there already.
 
     Parameters
@@ -105,7 +105,7 @@ def segment_file(image, out, mask=None, weights_path=None, overwrite=False, **se
     image : str or Path
     out : str or Path
         Folder of the derivatives; made if needed.
-    mask, weights_path : str or Path, optional
+    mask, weights : str or Path, optional
     overwrite : bool
         Do it again.
     **settings
@@ -122,11 +122,11 @@ def segment_file(image, out, mask=None, weights_path=None, overwrite=False, **se
         under the same name.
     """
     place = Place(image, out)
-    asked = request(image, mask, weights_path, settings)
+    asked = request(image, mask, weights, settings)
     check_targets(place, mask, overwrite)
     if not overwrite and done(place, asked):
         return read(place)
-    write(segment(image, mask, weights_path, **settings), place, asked)
+    write(segment(image, mask, weights, **settings), place, asked)
     return read(place)
 
 
@@ -154,7 +154,7 @@ def _is_ours(path):
         return False
 
 
-def request(image, mask, weights_path, settings):
+def request(image, mask, weights, settings):
     """Return what makes a result what it is.
 
     The sha256 of all inputs, the settings and the version.
@@ -178,10 +178,10 @@ def request(image, mask, weights_path, settings):
         for name, value in sorted(every.items())
         if name != "tile"
     }
-    weights = weights_path or checkpoint.SHIPPED
+    path = weights or checkpoint.SHIPPED
     sums |= {
-        "weights_sha256": checkpoint.read_card(weights)["sha256"],
-        "card_sha256": sha256(checkpoint.card_path(weights)),
+        "weights_sha256": checkpoint.read_card(path)["sha256"],
+        "card_sha256": sha256(checkpoint.card_path(path)),
     }
     return sums | {"settings": kept, "patchseg": __version__}
 

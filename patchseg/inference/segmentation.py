@@ -16,8 +16,9 @@ from patchseg import __version__
 from patchseg.core.errors import InputError
 from patchseg.core.runtime import peak_memory_mb, quiet
 from patchseg.core.tissues import TISSUES
-from patchseg.images import brain, grid, volume
+from patchseg.images import brain, grid
 from patchseg.images.brain import read_mask
+from patchseg.images.volume import name_of, read
 from patchseg.inference import calibration, qc
 
 BYTES_PER_PIXEL = (
@@ -71,13 +72,13 @@ class Result:
 def segment(
     image,
     mask=None,
-    weights_path=None,
+    weights=None,
     *,
-    scales=(1.0,),
-    index=None,
+    volume=None,
     nan_as_background=False,
     head_check=True,
     n4=False,
+    scales=(1.0,),
     tile=None,
     sharpen=True,
 ):
@@ -86,16 +87,13 @@ def segment(
     Parameters
     ----------
     image : nibabel image, str or Path
-        Any orientation, voxel size and real type; see `volume.read`.
+        Any orientation, voxel size and real type; see `images.volume.read`.
     mask : nibabel image, str or Path, optional
         Non-zero in the brain, on the grid of the image. Without it the non-zero voxels are the
         brain.
-    weights_path : str or Path, optional
+    weights : str or Path, optional
         Weights of one's own (``.weights.h5``); those of the package unless given.
-    scales : tuple of float
-        Magnifications at which the network looks, 1 being the size at which it saw brains in
-        training; several are averaged.
-    index : int, optional
+    volume : int, optional
         Which volume of a 4D image, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
@@ -103,6 +101,9 @@ def segment(
         Refuse an image without a mask that looks like a whole head.
     n4 : bool
         Correct the bias field first (N4, Tustison 2010; needs the extra `ants`).
+    scales : tuple of float
+        Magnifications at which the network looks, 1 being the size at which it saw brains in
+        training; several are averaged.
     tile : int, optional
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is
         short.
@@ -130,8 +131,8 @@ def segment(
 
     started = time.monotonic()
     check_settings(scales, tile)
-    name = volume.name_of(image)
-    source = volume.read(image, index, nan_as_background)
+    name = name_of(image)
+    source = read(image, volume, nan_as_background)
     data, affine = grid.ras(source)
     voxel_mm = tuple(size * grid.unit_mm(source) for size in grid.voxel_size_mm(affine))
     inside = brain.foreground(data, name) if mask is None else read_mask(mask, name, data, affine)
@@ -139,7 +140,7 @@ def segment(
     if n4:
         data = correct(data, inside, voxel_mm)
     with quiet():
-        network = networks.load(weights_path)
+        network = networks.load(weights)
     ready = brain.normalise(data, inside, network.top, name)
     profile = brain.depth_profile(ready, inside, voxel_mm)
     if mask is None and head_check:
