@@ -1,7 +1,4 @@
-"""The commands `patchseg suggest` and `patchseg adapt`.
-
-A few labelled slices of a new animal, and a network that knows it.
-"""
+"""The commands `patchseg suggest` and `patchseg adapt`: a new animal from a few slices."""
 
 import warnings
 from itertools import count
@@ -10,16 +7,14 @@ from typing import Annotated
 
 import typer
 
+from patchseg.cli import options
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES
 
-Weights = Annotated[
-    Path | None,
-    typer.Option(
-        help="Weights to start from (.weights.h5). Default: those of the package.",
-        show_default=False,
-    ),
-]
+CODES = (
+    "What the values of the label image mean: tissues (1 CSF, 2 GM, 3 WM), freesurfer, fast, or"
+    " codes such as csf=4,gm=3+42,wm=2+41."
+)
+Labels = Annotated[str, typer.Option(help=CODES)]
 
 
 def suggest(
@@ -28,22 +23,22 @@ def suggest(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the files to paint in. Default: that of the image.", show_default=False
+            help="Folder for the files to paint in. Default: that of the image.",
+            show_default=False,
         ),
     ] = None,
-    weights: Weights = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="Brain mask. Default: what is not 0.", show_default=False)
-    ] = None,
-    labels: Annotated[
+    weights: options.Weights = None,
+    mask: Annotated[Path | None, typer.Option(help=options.MASK, show_default=False)] = None,
+    labelled: Annotated[
         Path | None,
         typer.Option(
-            help="What is labelled already: other slices are suggested.", show_default=False
+            help="The label image so far: other slices are suggested.", show_default=False
         ),
     ] = None,
-    head_check: Annotated[
-        bool, typer.Option(help="Refuse an image without a mask that looks like a whole head.")
-    ] = True,
+    labels: Labels = "tissues",
+    volume: options.Volume = None,
+    nan_as_background: options.NanAsBackground = False,
+    head_check: options.HeadCheck = True,
     plane: Annotated[
         str | None,
         typer.Option(
@@ -51,6 +46,8 @@ def suggest(
             show_default=False,
         ),
     ] = None,
+    threads: options.Threads = None,
+    precision: options.Precision = "auto",
 ):
     """Say which slices to label: where the network is unsure, and not beside one another.
 
@@ -63,61 +60,70 @@ def suggest(
 
         patchseg suggest ferret_T1w.nii.gz --slices 3
     """
-    import numpy as np
-
-    from patchseg import figures
+    options.compute_with(threads)
     from patchseg.adaptation import suggestion
-    from patchseg.images import brain, grid, volume
     from patchseg.inference import outputs
 
+    reading = {"volume": volume, "nan_as_background": nan_as_background}
     found = suggestion.suggest(
-        image, slices, weights, mask=mask, labels=labels, plane=plane, head_check=head_check
+        image,
+        slices,
+        weights,
+        mask=mask,
+        labelled=labelled,
+        labels=labels,
+        head_check=head_check,
+        plane=plane,
+        **reading,
     )
     stem, folder = outputs.stem(image), out or image.parent
     folder.mkdir(parents=True, exist_ok=True)
     empty, picture = folder / f"{stem}_labels.nii.gz", folder / f"{stem}_suggest.png"
     names = (f"{stem}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
     proposal = next(folder / name for name in names if not (folder / name).exists())
-    if not empty.exists():
-        volume.write(
-            grid.like(np.zeros(grid.ras(found.result.dseg)[0].shape, np.uint8), found.result.dseg),
-            empty,
-        )
-    volume.write(found.proposal(), proposal)
-    data, affine = grid.ras(volume.read(image))
-    tissues = grid.ras(found.result.dseg)[0]
-    shown = brain.normalise(data, tissues > 0)
-    figures.save(
-        figures.mosaic(
-            shown,
-            tissues.astype(np.uint8),
-            grid.voxel_size_mm(affine),
-            found.plane,
-            at=found.slices,
-            titles=found.names(),
-        ),
-        picture,
-    )
+    _write(found, image, reading, empty, proposal, picture)
     for name, unsure in zip(found.names(), found.uncertainty, strict=True):
         print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
     print(f"paint in {empty}, or correct {proposal}; see {picture}")
-    options = "".join(
-        f" --{name} {value}" for name, value in (("weights", weights), ("mask", mask)) if value
+    given = {"weights": weights, "mask": mask, "volume": volume}
+    again = "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    again += " --nan-as-background" if nan_as_background else ""
+    learned = f"{folder / stem}_adapted.weights.h5"
+    print("then, with the one that you worked on:")
+    print(f"patchseg adapt {image} {empty}{again} --out {learned}")
+
+
+def _write(found, image, reading, empty, proposal, picture):
+    """Write what a suggestion gives: the file to paint in, the guess to correct, the picture."""
+    import numpy as np
+
+    from patchseg import figures
+    from patchseg.images import brain, grid, volume
+
+    tissues, _ = grid.ras(found.result.dseg)
+    if not empty.exists():
+        volume.write(grid.like(np.zeros(tissues.shape, np.uint8), found.result.dseg), empty)
+    volume.write(found.proposal(), proposal)
+    source = volume.read(image, reading["volume"], reading["nan_as_background"])
+    data, affine = grid.ras(source)
+    shown = brain.normalise(data, tissues > 0)
+    figure = figures.mosaic(
+        shown,
+        tissues.astype(np.uint8),
+        grid.voxel_size_mm(affine),
+        found.plane,
+        at=found.slices,
+        titles=found.names(),
     )
-    print(
-        f"then, with the one that you worked on: patchseg adapt {image} {empty}{options} --out"
-        f" {folder / stem}_adapted.weights.h5"
-    )
+    figures.save(figure, picture)
 
 
 def adapt(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help=(
-                "An image and its labels; several pairs one after the other: IMAGE LABELS IMAGE"
-                " LABELS …"
-            ),
+            help="An image and its label image; several pairs one after the other.",
+            metavar="IMAGE LABELLED [IMAGE LABELLED]...",
             show_default=False,
         ),
     ],
@@ -125,18 +131,17 @@ def adapt(
         Path,
         typer.Option(help="The new weights (.weights.h5); their card (.json) comes beside them."),
     ] = Path("adapted.weights.h5"),
-    weights: Weights = None,
+    weights: options.Weights = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Brain mask of each image, in the same order. Default: what is not 0.",
+            help=f"{options.MASK} Repeat it, one for each image in the same order.",
             show_default=False,
         ),
     ] = None,
-    labels: Annotated[
-        str,
-        typer.Option(help="Values of the tissues in the label file; all others but 0 are refused."),
-    ] = "csf=1,gm=2,wm=3",
+    labels: Labels = "tissues",
+    volume: options.Volume = None,
+    nan_as_background: options.NanAsBackground = False,
     hold_out: Annotated[
         int,
         typer.Option(
@@ -159,44 +164,55 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    threads: options.Threads = None,
+    precision: options.Precision = "auto",
 ):
     """Teach the network a new animal from a few labelled slices: a minute on a laptop.
 
     Ctrl-C keeps the best so far.
 
-    Labels are an ordinary image on the grid of the brain: 0 not labelled, 1 CSF, 2 GM, 3 WM. Whole
-    slices, scribbles or single structures, in any plane.
+    Labels are an ordinary image on the grid of the brain: 0 not labelled, 1 CSF, 2 GM, 3 WM, or
+    what --labels says. Whole slices, scribbles or single structures, in any plane.
 
     Examples:
 
         patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --out ferret.weights.h5
 
-        patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels csf=4,gm=9,wm=12 --out
-        ferret.weights.h5
+        patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels freesurfer
 
         patchseg segment *_T1w.nii.gz --weights ferret.weights.h5 --out derivatives/
     """
+    if len(files) % 2:
+        raise InputError(
+            f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE"
+            " LABELLED IMAGE LABELLED …"
+        )
+    options.compute_with(threads)
+    from patchseg.adaptation import fine_tuning
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
+        fine_tuning.adapt(
+            files[::2],
+            files[1::2],
+            weights,
+            out,
+            masks=mask,
+            labels=labels,
+            volume=volume,
+            nan_as_background=nan_as_background,
+            hold_out=hold_out,
+            seed=seed,
+            steps=steps,
+        )
+    _tell(out)
+
+
+def _tell(out):
+    """Print what the card of adapted weights says."""
     from patchseg import checkpoint
     from patchseg.adaptation import fine_tuning
 
-    if len(files) % 2:
-        raise InputError(
-            f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE LABELS"
-            " IMAGE LABELS …"
-        )
-    values = tissue_values(labels)
-    warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
-    fine_tuning.adapt(
-        files[::2],
-        files[1::2],
-        weights,
-        out,
-        masks=mask,
-        values=values,
-        hold_out=hold_out,
-        seed=seed,
-        steps=steps,
-    )
     known = checkpoint.read_card(out)
     for title, key in (
         ("slices held out, before", "held_out_before"),
@@ -204,10 +220,8 @@ def adapt(
         ("labelled voxels, before", "dice_before"),
     ):
         if key in known:
-            print(
-                f"Dice on {title}: "
-                + "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
-            )
+            shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
+            print(f"Dice on {title}: {shown}")
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {fine_tuning.still_pays(out)[1]}")
     print(out)
     if known["stopped"]:
@@ -217,36 +231,3 @@ def adapt(
             err=True,
         )
         raise typer.Exit(130)
-
-
-def tissue_values(text):
-    """Read 'csf=4,gm=9,wm=12': the values of CSF, GM and WM.
-
-    Raises
-    ------
-    InputError
-        If a tissue is missing or unknown, or a value is no whole number.
-
-    Examples
-    --------
-    >>> tissue_values("wm=12,csf=4,gm=9")
-    (4, 9, 12)
-    """
-    try:
-        found = {
-            name.strip().upper(): int(value)
-            for name, value in (part.split("=") for part in text.split(","))
-        }
-        return (
-            tuple(found.pop(tissue) for tissue in TISSUES)
-            if set(found) == set(TISSUES)
-            else _refuse(text)
-        )
-    except ValueError:
-        return _refuse(text)
-
-
-def _refuse(text):
-    raise InputError(
-        f"--labels {text}: write the value of each tissue, for example --labels csf=4,gm=9,wm=12"
-    )

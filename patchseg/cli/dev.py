@@ -15,6 +15,11 @@ across = typer.Typer(
         " params.yaml)."
     ),
 )
+app = typer.Typer(
+    no_args_is_help=True,
+    help="For developers: the stages of the pipeline, and networks for brains of any species.",
+)
+app.add_typer(across, name="across")
 Network = Annotated[
     str, typer.Argument(help="A network of params.yaml, section across.", show_default=False)
 ]
@@ -82,6 +87,7 @@ def evidence(
     print(both.round(3).to_string())
 
 
+@app.command()
 def sample(
     folder: Annotated[str, typer.Argument(help="Folder of the dataset; made if needed.")] = "data",
 ):
@@ -93,6 +99,7 @@ def sample(
     print(f"{folder}: three subjects written")
 
 
+@app.command()
 def check(
     folder: Annotated[
         str,
@@ -112,6 +119,7 @@ def check(
         )
 
 
+@app.command()
 def strip(source: str, target: str):
     """Copy a notebook without outputs and session metadata (a DVC stage)."""
     from patchseg import pipeline
@@ -119,6 +127,7 @@ def strip(source: str, target: str):
     pipeline.strip(source, target)
 
 
+@app.command()
 def stage(
     name: Annotated[str, typer.Argument(help="preprocess, augment, train or evaluate.")],
     recipe: Annotated[

@@ -1,11 +1,12 @@
 """The command `patchseg`: everyday commands first, those of developers under `patchseg dev`."""
 
 import sys
+from typing import Annotated
 
 import typer
 
-from patchseg.cli import adapt, dev, segment
-from patchseg.cli.zoo import app as zoo_app
+from patchseg import __version__
+from patchseg.cli import adapt, dev, segment, zoo
 from patchseg.core.errors import InputError
 
 STOPPED = 130
@@ -15,18 +16,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help=(
-        "Tissue segmentation (CSF, GM, WM) of brain MRI of any species.\n\n`patchseg segment IMAGE"
-        " --out FOLDER` is what most people need; `sample`, `check`, `strip` and `stage` belong to"
-        " the training pipeline, which `dvc repro` runs."
+        "Tissue segmentation (CSF, GM, WM) of brain MRI of any species.\n\n"
+        "`patchseg segment IMAGE --out FOLDER` is what most people need. `suggest` and `adapt`"
+        " teach it a new animal; `zoo` fetches public brains. `patchseg COMMAND --help` says more."
     ),
 )
 app.command()(segment.segment)
 app.command()(adapt.suggest)
 app.command()(adapt.adapt)
-app.add_typer(zoo_app, name="zoo")
-app.add_typer(dev.across, name="across")
-for command in (dev.sample, dev.check, dev.strip, dev.stage):
-    app.command()(command)
+app.add_typer(zoo.app, name="zoo")
+app.add_typer(dev.app, name="dev")
+
+
+def _show_version(wanted: bool):
+    if wanted:
+        print(f"patchseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+):
+    """Options of the command itself; `app` holds its help."""
 
 
 def main():
@@ -39,6 +54,7 @@ def main():
     except SystemExit as end:
         if end.code == STOPPED:
             print(
-                "patchseg: stopped; the same command goes on with what is missing", file=sys.stderr
+                "patchseg: stopped; the same command goes on with what is missing",
+                file=sys.stderr,
             )
         raise

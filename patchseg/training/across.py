@@ -152,7 +152,7 @@ def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting,
             tissue: round(float(value), 4) for tissue, value in zip(TISSUES, dice, strict=True)
         },
         commit=_commit(),
-        command=f"patchseg across train {name}",
+        command=f"patchseg dev across train {name}",
     )
 
 

@@ -15,7 +15,7 @@ def run(monkeypatch, *arguments):
 
 def test_sample_is_the_same_bytes_each_time_and_passes_the_check(tmp_path, monkeypatch, capsys):
     for name in "ab":
-        assert run(monkeypatch, "sample", tmp_path / name) == 0
+        assert run(monkeypatch, "dev", "sample", tmp_path / name) == 0
     made = [
         sorted(
             path.relative_to(tmp_path / name)
@@ -30,7 +30,7 @@ def test_sample_is_the_same_bytes_each_time_and_passes_the_check(tmp_path, monke
         for path in made[0]
     )
     capsys.readouterr()
-    assert run(monkeypatch, "check", tmp_path / "a") == 0
+    assert run(monkeypatch, "dev", "check", tmp_path / "a") == 0
     said = capsys.readouterr().out.split("\n")
     assert [line.split("  ")[2] for line in said[:3]] == [
         "train",
@@ -53,14 +53,14 @@ def test_sample_blocks_lie_apart_in_the_template(tmp_path):
         assert set(subject.label_paths) == {"CSF", "GM", "WM"}
         one = subject.load()
         image, labels = one.normalised(100), one.labels
-        assert not labels[image == 0].any() and set(labels.flat) == {0, 1, 2, 3}
+        assert not labels[image == 0].any() and set(labels.flat) == {0, 1, 2, 3, 255}
     assert all(
         later[0] - earlier[1] == 6 for earlier, later in zip(blocks, blocks[1:], strict=False)
     )
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
-    assert run(monkeypatch, "check", tmp_path) == 2
+    assert run(monkeypatch, "dev", "check", tmp_path) == 2
     error = capsys.readouterr().err
     assert error.startswith("patchseg: ") and error.count("\n") == 1 and "participants.tsv" in error
 

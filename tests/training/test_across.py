@@ -143,7 +143,7 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(
     found = json.loads(checkpoint.card_path(path).read_text())
     assert (
         found["brains"] == ["a", "b"]
-        and found["command"] == "patchseg across train tiny"
+        and found["command"] == "patchseg dev across train tiny"
         and found["train"]["seed"] == 0
     )
     assert found["sizes_mm"][0] == pytest.approx(26.1 / 1.2, abs=2) and found["brain_pixels"] == 24
@@ -177,7 +177,7 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(
             "atropos": ["other"],
         }
         assert table[table.network == "hmrf"].dice.min() > 0.8
-    shown = CliRunner().invoke(main.app, ["across", "score", str(path), "a"])
+    shown = CliRunner().invoke(main.app, ["dev", "across", "score", str(path), "a"])
     assert (
         shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 1.000" in shown.output
     )

@@ -134,7 +134,7 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
     seen = []
     one_epoch = batches.batches
     monkeypatch.setattr(
-        batches, "batches", lambda *arguments: seen.append(arguments[-1]) or one_epoch(*arguments)
+        loop, "batches", lambda *arguments: seen.append(arguments[-1]) or one_epoch(*arguments)
     )
     _, resumed = run(sets, train_settings, tmp_path / "killed")
     assert seen == [2, 3] and capsys.readouterr().out.split("\n") == straight_log

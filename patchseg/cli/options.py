@@ -1,0 +1,47 @@
+"""Options that several commands share: one word for one thing."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+MASK = "Brain mask. Default: what is not 0."
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own .weights.h5, with its .json beside it. Default: those of the package.",
+        show_default=False,
+    ),
+]
+Volume = Annotated[
+    int | None, typer.Option(help="Which volume of a 4D image, from 0.", show_default=False)
+]
+NanAsBackground = Annotated[
+    bool,
+    typer.Option(
+        "--nan-as-background", help="Treat voxels that are NaN or infinite as background."
+    ),
+]
+HeadCheck = Annotated[
+    bool, typer.Option(help="Refuse an image without a mask that looks like a whole head.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads to compute with. Default: all cores.", show_default=False),
+]
+Precision = Annotated[
+    Literal["auto", "float32", "mixed_bfloat16"],
+    typer.Option(help="auto takes bfloat16 where the processor computes with it."),
+]
+
+
+def compute_with(threads):
+    """Start TensorFlow in this process, which is the command's own, on so many threads.
+
+    Its greeting on standard error is dropped.
+    """
+    from patchseg.core import runtime
+
+    if threads:
+        runtime.set_threads(threads)
+    runtime.start_quietly()
