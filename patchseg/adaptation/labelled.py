@@ -164,12 +164,12 @@ def read(image, labels, mask=None, values=(1, 2, 3)):
             f"{labels_name}: no voxel is labelled {' or '.join(missing)}; what the network knows of"
             " it stays as it is, or fades"
         )
-    voxel_mm = tuple(float(size * grid.unit_mm(source)) for size in grid.voxel_size_mm(affine))
+    voxel_mm = grid.voxel_size_mm(affine)
     if mask is None:
         try:
             brain.check_no_head(
                 inside,
-                brain.depth_profile(brain.normalise(data, inside, 99.0, name), inside, voxel_mm),
+                brain.depth_profile(brain.normalise(data, inside, path=name), inside, voxel_mm),
                 name,
             )
         except InputError:
