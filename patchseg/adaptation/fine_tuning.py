@@ -20,7 +20,7 @@ from patchseg import checkpoint, params
 from patchseg.adaptation import labelled
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress_bar
-from patchseg.core.runtime import quiet
+from patchseg.core.runtime import computing_in, deterministic
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import sample
 from patchseg.images import brain, grid
@@ -162,11 +162,9 @@ def adapt(
     Ctrl-C (KeyboardInterrupt) ends the training early: the best round so far is written, and the
     card says ``stopped``.
     """
-    with quiet():
-        from patchseg import checkpoint
-        from patchseg.inference import networks
+    from patchseg.inference import networks
 
-        parent = networks.load(weights)
+    parent = networks.load(weights)
     started = time.monotonic()
     out = Path(out)
     check_target(out, parent.path)
@@ -183,18 +181,19 @@ def adapt(
             " that they belong to this image",
             stacklevel=2,
         )
-    model, history, stopped = (
-        (parent.model, [], False)
-        if steps == 0
-        else train(list(kept), parent, seed, steps, on_round)
-    )
-    try:
-        network = calibrated(model, parent, kept, seed)
-        last = [answer(network, one) for one in given]
-    except KeyboardInterrupt:
-        if not history:
-            raise
-        network, last, stopped = replace(parent, model=model), None, True
+    with deterministic(seed):
+        model, history, stopped = (
+            (parent.model, [], False)
+            if steps == 0
+            else train(list(kept), parent, seed, steps, on_round)
+        )
+        try:
+            network = calibrated(model, parent, kept, seed)
+            last = [answer(network, one) for one in given]
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            network, last, stopped = replace(parent, model=model), None, True
     if steps == 0 and network.calibration is parent.calibration:
         raise InputError(
             f"too little is labelled for --steps 0: {calibration.LEAST} voxels of two tissues are"
@@ -337,18 +336,22 @@ def train(
     stopped : bool
         Whether somebody pressed Ctrl-C.
     """
-    import keras
-
-    from patchseg import unet
-    from patchseg.core import runtime
-    from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
-
     if steps is None:
         steps = min(
             MOST_STEPS, STEPS + MORE_STEPS * (sum(len(one.slices()[1]) for one in given) - 1)
         )
-    runtime.make_deterministic(seed)
-    with runtime.computing_in("auto"):
+    options = replay, learning_rate, fixed, new or NEW, in_plane, kept
+    with deterministic(seed):
+        return _train(given, parent, seed, steps, on_round, *options)
+
+
+def _train(given, parent, seed, steps, on_round, replay, learning_rate, fixed, new, in_plane, kept):
+    import keras
+
+    from patchseg import unet
+    from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
+
+    with computing_in("auto"):
         network = unet.build(**parent.card["architecture"])
     network.set_weights(parent.model.get_weights())
     up = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers].index(True)
@@ -365,9 +368,7 @@ def train(
     history, stopped, best = [], False, None
     bar = progress_bar("fine-tuning", steps)
     try:
-        batches = _batches(
-            given, parent, new or NEW, in_plane, round(BATCH * replay), softmax, seed
-        )
+        batches = _batches(given, parent, new, in_plane, round(BATCH * replay), softmax, seed)
         for _ in range(max(1, round(steps / ROUND))):
             losses = []
             for _ in range(ROUND):

@@ -48,8 +48,8 @@ def foreground(data, path="image"):
     mask = data != background(data) if is_signed(data) else data > background(data)
     if not mask.any():
         raise InputError(
-            f"{path}: nothing is brighter than the background, which is {background(data):g}, so"
-            " the brain cannot be told from it; set the background to 0, or give a brain mask (--mask)"
+            f"{path}: nothing is brighter than the background {background(data):g}, so the brain"
+            " cannot be told from it; set the background to 0, or give a brain mask (--mask)"
         )
     box = bounding_box(mask)
     mask[box] = _large_parts(mask[box])
