@@ -4,12 +4,12 @@ Reading a card loads no network.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import keras
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing, sha256, write_text
+from patchseg.core.runtime import keeping_generators
 from patchseg.unet import build
 
 SUFFIX = ".weights.h5"
@@ -76,6 +76,7 @@ def save(network, architecture, path, **known):
     Parameters
     ----------
     network : keras.Model
+        The session of Keras stays as it is.
     architecture : dict
         The arguments of `build` that made it.
     path : str or Path
@@ -84,11 +85,11 @@ def save(network, architecture, path, **known):
         What else is to be known of the network, for example how images were normalised for it.
     """
     path = Path(path)
-    # numbers the layers from 0, so that the file is the same whatever was built before
-    keras.utils.clear_session()
-    bare = build(
-        **architecture
-    )  # without the optimizer, whose state is twice as large as the weights
+    # Without the optimizer, whose state is twice as large as the weights. In a thread of its own,
+    # where Keras numbers the layers from 0 and knows no other precision: the file is the same
+    # whatever was built before, and what the caller built and set stays.
+    with keeping_generators(), ThreadPoolExecutor(1) as fresh:
+        bare = fresh.submit(build, **architecture).result()
     bare.set_weights(network.get_weights())
     with replacing(path) as temporary:
         bare.save_weights(temporary)
@@ -105,7 +106,8 @@ def load(path):
     """
     found = read_card(path)
     try:
-        network = build(**found["architecture"])
+        with keeping_generators():
+            network = build(**found["architecture"])
         network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds on a damaged file
         reason = str(error).strip().split("\n")[0]

@@ -169,6 +169,7 @@ class Params(Section):
 
     dataset: str
     compare: Annotated[list[str], Field(min_length=1)]
+    cell_timeout_s: Annotated[float, Field(gt=0)] | None = None
     preprocess: Preprocess
     augment: Augment
     train: Train

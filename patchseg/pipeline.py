@@ -5,19 +5,18 @@ import os
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
+from jupyter_client import AsyncKernelManager
 
 from patchseg import params
 from patchseg.core.errors import InputError
 from patchseg.core.files import project_root, replacing
 from patchseg.core.progress import SWITCH
-from patchseg.core.runtime import stderr_to
 
 NOTEBOOKS = {stage: f"{number}_{stage}" for number, stage in enumerate(params.STAGES, start=1)}
-TIMEOUT_S = 3600
-"""A cell that takes longer is taken for a hung kernel."""
 
 
 def strip(source, target):
@@ -66,8 +65,8 @@ def run_stage(stage, recipe=None, out="."):
         )
     root = project_root()
     notebook = root / "build" / "notebooks" / f"{NOTEBOOKS[stage]}.ipynb"
-    if not notebook.is_file():
-        strip(root / "notebooks" / notebook.name, notebook)
+    if "DVC_STAGE" not in os.environ:  # DVC makes the copy in a stage of its own
+        _refresh(root / "notebooks" / notebook.name, notebook)
     values = stage_parameters(root / "params.yaml", stage, recipe) | {"out": out}
     unknown = set(values) - set(papermill.inspect_notebook(notebook))
     if unknown:
@@ -76,7 +75,18 @@ def run_stage(stage, recipe=None, out="."):
             " there"
         )
     target = root / out / "artefacts" / (recipe or "") / notebook.name
-    _execute(notebook, target, values, f"{stage} {recipe or ''}".strip(), root)
+    timeout_s = params.load(root / "params.yaml").cell_timeout_s
+    _execute(notebook, target, values, f"{stage} {recipe or ''}".strip(), root, timeout_s)
+
+
+def _refresh(source, copy):
+    """Make the stripped copy of a notebook again if it is not that of the notebook as it is now."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=copy.parent) as folder:
+        new = Path(folder) / copy.name
+        strip(source, new)
+        if not copy.is_file() or copy.read_bytes() != new.read_bytes():
+            new.replace(copy)
 
 
 def stage_parameters(path, stage, recipe=None):
@@ -96,7 +106,7 @@ def stage_parameters(path, stage, recipe=None):
     }
 
 
-def _execute(notebook, target, values, title, root):
+def _execute(notebook, target, values, title, root, timeout_s):
     started = time.monotonic()
     for left_by_a_kill in target.parent.glob(".partial-*"):
         left_by_a_kill.unlink()
@@ -111,6 +121,7 @@ def _execute(notebook, target, values, title, root):
                 root / "build" / "log" / f"{title.replace(' ', '-')}.txt",
                 root,
                 sys.stdout,
+                timeout_s,
             )
         except InputError as error:
             failed = root / "build" / "failed" / target.name
@@ -120,7 +131,7 @@ def _execute(notebook, target, values, title, root):
     print(f"{title}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def execute(notebook, target, values, title, log, folder, stdout=None):
+def execute(notebook, target, values, title, log, folder, stdout=None, timeout_s=None):
     """Run a notebook by papermill.
 
     Parameters
@@ -132,27 +143,29 @@ def execute(notebook, target, values, title, log, folder, stdout=None):
     title : str
         Named in the error.
     log : Path
-        Gets what is said on standard error.
+        Gets what the notebook's process says on standard error, such as TensorFlow's greeting.
     folder : Path
         In which it runs.
     stdout : file, optional
         Gets what its cells print.
+    timeout_s : float, optional
+        A cell that takes longer is taken for hung; none is unless given.
 
     Raises
     ------
     InputError
-        If a cell fails; `target` then holds the notebook up to there.
+        If a cell fails or takes too long; `target` then holds the notebook up to there.
     """
-    os.environ[SWITCH] = "off"
     options = {
         "kernel_name": "python3",
         "progress_bar": False,
         "stdout_file": stdout,
-        "execution_timeout": TIMEOUT_S,
+        "execution_timeout": timeout_s,
         "store_widget_state": False,
     }
     log.parent.mkdir(parents=True, exist_ok=True)
-    with stderr_to(log):  # TensorFlow greets there, with the time
+    with open(log, "wb") as said:
+        options["kernel_manager_class"] = _kernels(said)
         try:
             papermill.execute_notebook(
                 str(notebook), str(target), values, cwd=str(folder), **options
@@ -161,6 +174,25 @@ def execute(notebook, target, values, title, log, folder, stdout=None):
             raise InputError(
                 f"{title}: {error.ename}: {error.evalue} (other messages: {log})"
             ) from error
+        except TimeoutError as error:
+            raise InputError(
+                f"{title}: a cell took longer than {timeout_s:g} s; raise cell_timeout_s in"
+                f" params.yaml, or set it to null (other messages: {log})"
+            ) from error
+
+
+def _kernels(log):
+    """Return a class of kernels without progress bars, whose standard error goes to an open file.
+
+    Nothing of it touches this process.
+    """
+
+    class Kernels(AsyncKernelManager):
+        async def start_kernel(self, **options):
+            own = {"env": os.environ | {SWITCH: "off"}, "stderr": log}
+            return await super().start_kernel(**options | own)
+
+    return Kernels
 
 
 def _tidy(notebook):

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from patchseg import pipeline
+from patchseg import params, pipeline
 from patchseg.cli import dev
 from patchseg.core import files
 from patchseg.core.errors import InputError
@@ -237,6 +237,54 @@ def test_a_stage_gets_the_settings_with_their_types(small, capfd):
     first = Path("here/artefacts/original/1_preprocess.ipynb").read_bytes()
     pipeline.run_stage("preprocess", "original", "here")
     assert Path("here/artefacts/original/1_preprocess.ipynb").read_bytes() == first
+
+
+def test_an_edited_notebook_is_stripped_again_except_by_dvc(small, capfd, monkeypatch):
+    """DVC strips in a stage of its own and compares bytes."""
+    small("print('old')")
+    pipeline.run_stage("preprocess", "patchseg")
+    source, copy = (Path(f) / "1_preprocess.ipynb" for f in ("notebooks", "build/notebooks"))
+    first = copy.read_bytes(), copy.stat().st_mtime_ns
+    book = nbformat.read(source, as_version=4)
+    book.cells[-1].execution_count = 5
+    nbformat.write(book, source)
+    pipeline.run_stage("preprocess", "patchseg")
+    assert (copy.read_bytes(), copy.stat().st_mtime_ns) == first
+    source.write_text(source.read_text().replace("old", "new"))
+    monkeypatch.setenv("DVC_STAGE", "preprocess@patchseg")
+    pipeline.run_stage("preprocess", "patchseg")
+    assert capfd.readouterr().out.count("old") == 3
+    monkeypatch.delenv("DVC_STAGE")
+    pipeline.run_stage("preprocess", "patchseg")
+    assert "new" in capfd.readouterr().out
+    pipeline.strip(source, "by-dvc.ipynb")
+    assert copy.read_bytes() == Path("by-dvc.ipynb").read_bytes()
+
+
+def test_a_cell_may_take_as_long_as_params_say(small):
+    small("import time; time.sleep(2)")
+    pipeline.run_stage("preprocess", "patchseg")
+    assert params.load("params.yaml").cell_timeout_s is None
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("cell_timeout_s: null", "cell_timeout_s: 1"))
+    with pytest.raises(InputError, match="longer than 1 s; raise cell_timeout_s in params.yaml"):
+        pipeline.run_stage("preprocess", "patchseg")
+
+
+def test_a_notebook_leaves_this_process_as_it_was(small, capfd):
+    """The kernel has no bars, and what it says on standard error goes into the log."""
+    small("import os; os.write(2, b'greeting'); print(os.environ['PATCHSEG_PROGRESS'])")
+    before = dict(os.environ), os.fstat(2)
+    del os.environ["PATCHSEG_PROGRESS"]
+    try:
+        pipeline.run_stage("preprocess", "patchseg")
+        assert "PATCHSEG_PROGRESS" not in os.environ
+    finally:
+        os.environ.update(before[0])
+    assert (os.fstat(2).st_ino, os.fstat(2).st_dev) == (before[1].st_ino, before[1].st_dev)
+    said = capfd.readouterr()
+    assert "off" in said.out and "greeting" not in said.err
+    assert "greeting" in Path("build/log/preprocess-patchseg.txt").read_text()
 
 
 def test_a_failing_notebook_keeps_the_old_result_and_says_where(small):

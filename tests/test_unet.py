@@ -1,3 +1,7 @@
+import random
+
+import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -40,6 +44,29 @@ def test_save_and_load_give_the_same_network(tmp_path):
     assert (tmp_path / "a.weights.h5").read_bytes() == (tmp_path / "b.weights.h5").read_bytes()
     x = np.random.default_rng(0).random((1, 8, 8, 1), np.float32)
     assert np.array_equal(checkpoint.load(tmp_path / "a.weights.h5")(x), network(x))
+
+
+def test_a_file_is_the_same_and_the_session_stays_whatever_was_built_before(tmp_path):
+    """Keras numbers layers per session, and their names go into the file."""
+    network = unet.build("unet", **SMALL)
+    checkpoint.save(network, {"kind": "unet", **SMALL}, tmp_path / "a.weights.h5")
+    first = keras.layers.Dense(1).name
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    try:
+        checkpoint.save(network, {"kind": "unet", **SMALL}, tmp_path / "b.weights.h5")
+        checkpoint.load(tmp_path / "b.weights.h5")
+        assert keras.mixed_precision.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    assert (tmp_path / "a.weights.h5").read_bytes() == (tmp_path / "b.weights.h5").read_bytes()
+    number = int(first.partition("_")[2] or 0)
+    assert keras.layers.Dense(1).name == f"dense_{number + 1}"
+    with h5py.File(tmp_path / "b.weights.h5") as file:
+        names = []
+        file.visititems(lambda _, part: names.append(part.attrs.get("name")))
+    assert {"conv2d", "conv2d_1", "batch_normalization"} <= set(names)
 
 
 def test_weights_that_do_not_fit_or_are_missing(tmp_path):

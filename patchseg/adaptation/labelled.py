@@ -12,7 +12,7 @@ from patchseg.datasets import labels
 from patchseg.datasets.labelled import Labelled
 from patchseg.datasets.labels import PLAIN
 from patchseg.images import brain, grid
-from patchseg.images.volume import name_of
+from patchseg.images.volume import name_of, read_labels
 from patchseg.images.volume import read as read_image
 
 OUTSIDE = 0.5
@@ -49,8 +49,8 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
         the brain.
     """
     name, labels_name = name_of(image), name_of(labelled)
-    data, affine = _in_mm(read_image(image, volume, nan_as_background))
-    values, other = _in_mm(read_image(labelled))
+    data, affine = grid.ras(read_image(image, volume, nan_as_background))
+    values, other = grid.ras(read_labels(labelled), None)
     _check_same_grid(name, data, affine, labels_name, values, other)
     inside = (
         brain.foreground(data, name) if mask is None else brain.read_mask(mask, name, data, affine)
@@ -64,12 +64,6 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
             " (--mask)"
         )
     return one
-
-
-def _in_mm(image):
-    """Return data (x, y, z) in RAS+ order and their affine in mm."""
-    data, affine = grid.ras(image)
-    return data, np.diag([*[grid.unit_mm(image)] * 3, 1]) @ affine
 
 
 def _check_same_grid(name, data, affine, labels_name, values, other):
@@ -140,7 +134,7 @@ def _shown(known):
 def _head_is_on(one):
     """Whether the image seems to show a head."""
     try:
-        profile = brain.depth_profile(one.normalised(99.0), one.mask, one.voxel_mm)
+        profile = brain.depth_profile(one.normalised(brain.TOP), one.mask, one.voxel_mm)
         brain.check_no_head(one.mask, profile, one.name)
     except InputError:
         return True
@@ -176,7 +170,7 @@ def finished(source, image):
     from patchseg.datasets import bids
 
     if not Path(source).is_dir():
-        return read_image(source)
+        return read_labels(source)
     for subject in bids.subjects(source):
         if subject.image_path.resolve() == Path(image).resolve():
             return grid.like(subject.load().labels, read_image(image))

@@ -63,14 +63,20 @@ def train(given, parent, recipe, seed=0, steps=None, on_round=None):
     from patchseg import unet
 
     steps = steps_for(given, recipe) if steps is None else steps
-    runtime.make_deterministic(seed)
-    learned = Learned(_compiled(parent, recipe, steps))
+    with runtime.deterministic(seed):
+        learned = Learned(_compiled(parent, recipe, steps))
+        _rounds(learned, _batches(given, parent, recipe, seed), steps, recipe.round, on_round)
+    unet.go_back(learned.model, parent.model, recipe.kept)
+    return learned
+
+
+def _rounds(learned, batches, steps, size, on_round):
+    """Train in rounds of so many batches; Ctrl-C leaves the weights of the best round."""
     best = None
     try:
         with closing(progress_bar("fine-tuning", steps)) as bar:
-            batches = _batches(given, parent, recipe, seed)
             while learned.steps < steps:
-                count = min(recipe.round, steps - learned.steps)
+                count = min(size, steps - learned.steps)
                 losses = [_step(learned.model, *next(batches), bar) for _ in range(count)]
                 learned.steps += count
                 learned.losses.append(float(np.mean(losses)))
@@ -83,8 +89,6 @@ def train(given, parent, recipe, seed=0, steps=None, on_round=None):
             raise
         learned.model.set_weights(best)
         learned.stopped = True
-    unet.go_back(learned.model, parent.model, recipe.kept)
-    return learned
 
 
 def steps_for(given, recipe):

@@ -10,7 +10,7 @@ from patchseg.core.tissues import UNLABELLED
 from patchseg.datasets.labelled import painted
 from patchseg.datasets.labels import PLAIN, coding
 from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
-from patchseg.images.volume import name_of, read
+from patchseg.images.volume import name_of, read_labels
 from patchseg.inference import segmentation
 
 REACH = 0.12
@@ -129,7 +129,7 @@ def suggest(
     area = patching.slices(inside, plane).sum(axis=(1, 2))
     taken = []
     if labelled is not None:
-        values, other = ras(read(labelled))
+        values, other = ras(read_labels(labelled), None)
         check_same_grid(name_of(image), uncertainty, affine, name_of(labelled), values, other)
         taken = _taken(np.isin(values, sum(coding(labels).values(), [])), plane, area)
     chosen = choose(unsure, area, slices, taken)
@@ -241,9 +241,9 @@ def fill_in(suggestion, finished, so_far=None):
     """
     grid = suggestion.result.dseg
     data, affine = ras(grid)
-    values, other = ras(read(finished))
+    values, other = ras(read_labels(finished), None)
     check_same_grid("the image", data, affine, name_of(finished), values, other)
-    kept = np.zeros(data.shape) if so_far is None else ras(read(so_far))[0]
+    kept = np.zeros(data.shape) if so_far is None else ras(read_labels(so_far), None)[0]
     own = patching.slices(np.where(values == UNLABELLED, 0, values), suggestion.plane)
     patching.slices(kept, suggestion.plane)[suggestion.slices] = own[suggestion.slices]
     return like(kept.astype(np.uint8), grid)

@@ -8,7 +8,7 @@ import os
 import platform
 import random
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from threading import Lock
@@ -225,6 +225,21 @@ def peak_memory_mb():
 
 
 @contextmanager
+def keeping_generators():
+    """Give the global generators of Python and NumPy their states back afterwards.
+
+    Keras draws the seeds of new layers from Python's, also of layers whose weights are read from a
+    file then.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+@contextmanager
 def deterministic(seed):
     """Seed Python's, NumPy's and TensorFlow's global generators meanwhile, and ask TensorFlow for
     kernels that give the same result each time.
@@ -232,12 +247,8 @@ def deterministic(seed):
     Afterwards the generators of Python and NumPy go on where they were; TensorFlow's begins anew
     from the seed that it had.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    with ExitStack() as stack:
-        stack.callback(random.setstate, python)
-        stack.callback(np.random.set_state, numpy)
-        stack.enter_context(_deterministic_tensorflow(seed))
-        random.seed(seed)  # from which Keras draws the seeds of weights
+    with keeping_generators(), _deterministic_tensorflow(seed):
+        random.seed(seed)
         np.random.seed(seed)
         yield
 
@@ -311,35 +322,3 @@ def quiet():
     For a command, which owns its process. Exceptions still come.
     """
     return _QUIET
-
-
-@contextmanager
-def stderr_to(path):
-    """Send the standard error of this process, and of those it starts, to a file.
-
-    Exceptions still come.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(path, "wb") as log:
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-def make_deterministic(seed):
-    """Seed Python, NumPy and the backend, and ask TensorFlow for kernels that give the same result
-    each time."""
-    import keras
-
-    # Keras numbers its layers per process, and their names go into the weights file
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()

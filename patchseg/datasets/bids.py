@@ -82,7 +82,8 @@ class Subject:
         mask = brain.foreground(image, self.image_path)
         read = {}
         for tissue, path in self.label_paths.items():
-            read[tissue], other = volume.load(path)
+            reader = volume.load_labels if tissue == "dseg" else volume.load
+            read[tissue], other = reader(path)
             grid.check_same_grid(self.image_path, image, affine, path, read[tissue], other)
         if "dseg" in read:
             truth = _from_dseg(read["dseg"], mask, self.label_paths["dseg"])

@@ -239,7 +239,8 @@ def load(name):
         See `fetch`; or if image and labels are on different grids.
     """
     wanted, paths = entry(name), fetch(name)
-    read = {key: volume.load(paths[path]) for key, path in wanted.label_files.items()}
+    reader = volume.load if wanted.coding == "probabilities" else volume.load_labels
+    read = {key: reader(paths[path]) for key, path in wanted.label_files.items()}
     maps = {key: data for key, (data, _) in read.items()}
     if wanted.image is None:
         truth = _recoded(maps["dseg"], True, wanted, paths)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from patchseg.core.errors import InputError
+from patchseg.images.brain import is_signed
 
 
 def n4(data, mask, voxel_mm):
@@ -11,6 +12,8 @@ def n4(data, mask, voxel_mm):
     Parameters
     ----------
     data : (x, y, z) ndarray of float32
+        Of a brain whose intensities lie around 0, as after a z-score, all of them are lifted above
+        0 first, because a bias field multiplies; else negative voxels count as 0.
     mask : (x, y, z) ndarray of bool
     voxel_mm : tuple of three float
 
@@ -19,6 +22,8 @@ def n4(data, mask, voxel_mm):
     corrected : (x, y, z) ndarray of float32, 0 outside the mask
     """
     ants = load_ants()
+    if is_signed(data):
+        data = data - data[mask].min()
     image, inside = (
         ants.from_numpy(np.asarray(part, np.float32), spacing=list(voxel_mm))
         for part in (np.maximum(data, 0) * mask, mask)

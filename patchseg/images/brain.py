@@ -8,6 +8,8 @@ from patchseg.images import grid, volume
 
 # a part smaller than this share of the largest one is no brain: a stray voxel, an artefact
 KEEP = 0.05
+TOP = 99.0
+"""Percentile of the brain's intensities that becomes 1 after normalisation, unless told."""
 FULL = 0.9  # share of foreground voxels above which there is no empty background
 FACES = 0.5  # share of the voxels on the image's faces that the background holds
 DIP = 0.75  # the skull: a shell this much darker than what lies outside and inside of it
@@ -35,7 +37,7 @@ def foreground(data, path="image"):
     Raises
     ------
     InputError
-        If all voxels are equal.
+        If all voxels are equal, or none is brighter than the background.
     """
     low, high = float(data.min()), float(data.max())
     if low == high:
@@ -43,7 +45,12 @@ def foreground(data, path="image"):
             f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is"
             " the right image"
         )
-    mask = data != background(data) if _signed(data) else data > background(data)
+    mask = data != background(data) if is_signed(data) else data > background(data)
+    if not mask.any():
+        raise InputError(
+            f"{path}: nothing is brighter than the background {background(data):g}, so the brain"
+            " cannot be told from it; set the background to 0, or give a brain mask (--mask)"
+        )
     box = bounding_box(mask)
     mask[box] = _large_parts(mask[box])
     mask[box] = ndimage.binary_fill_holes(mask[box])
@@ -70,7 +77,7 @@ def background(data):
     return 0.0 if (data == 0).any() and data.max() > 0 else float(data.min())
 
 
-def _signed(data):
+def is_signed(data):
     """Whether intensities lie on both sides of a background of 0, as after a z-score, and not only
     by interpolation."""
     if background(data) != 0 or data.min() >= 0:
@@ -82,7 +89,18 @@ def _signed(data):
 
 
 def bounding_box(mask):
-    """Return the slices of the smallest box around the true voxels of a mask that has some."""
+    """Return the slices of the smallest box around the true voxels of a mask.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    if not mask.any():
+        raise InputError(
+            f"the mask of shape {mask.shape} is 0 everywhere, so there is no brain; draw or compute"
+            " it again"
+        )
     return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
@@ -93,7 +111,7 @@ def _large_parts(mask):
     return (sizes >= KEEP * sizes.max())[parts]
 
 
-def normalise(data, mask, top=99.0, path="image"):
+def normalise(data, mask, top=TOP, path="image"):
     """Scale `data` linearly so that the background becomes 0 and a percentile of the brain 1.
 
     What is brighter is cut to 1.

@@ -23,10 +23,25 @@ def unit_mm(image):
         return 1.0
 
 
-def ras(image):
-    """Return the data (x, y, z) and affine of an image in the axis order closest to RAS+."""
+def ras(image, dtype=np.float32):
+    """Return an image in the axis order closest to RAS+ and in mm, whatever its own.
+
+    Parameters
+    ----------
+    image : nibabel image
+    dtype : numpy dtype, optional
+        Of the data; None leaves it as it is, as labels need (see `volume.read_labels`).
+
+    Returns
+    -------
+    data : (x, y, z) ndarray
+    affine : (4, 4) ndarray of float64
+        Voxel to world (mm).
+    """
     canonical = nib.as_closest_canonical(image)
-    return np.asarray(canonical.dataobj, np.float32), canonical.affine
+    affine = np.array(canonical.affine, float)
+    affine[:3] *= unit_mm(image)
+    return np.asarray(canonical.dataobj, dtype), affine
 
 
 def from_ras(data, image):
@@ -114,7 +129,8 @@ def resize(data, shape):
 
 
 def voxel_size_mm(affine):
-    """Return the edge lengths of a voxel in mm as a tuple of three floats."""
+    """Return the edge lengths (mm) of a voxel as a tuple of three floats, of an affine in mm as
+    `ras` gives it."""
     return tuple(float(size) for size in nib.affines.voxel_sizes(affine))
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import psutil
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
+from patchseg.core.runtime import free_memory
 from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
@@ -48,6 +48,61 @@ def read(source, volume=None, fill=False):
         the memory, not 3D, not real-valued, not finite, or a header without a usable affine.
     """
     name = name_of(source)
+    image, volume = _opened(source, volume)
+    data = _voxels(name, image, volume, np.float32)
+    bad = 1 - np.isfinite(data).mean()
+    if bad and not fill:
+        raise InputError(
+            f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as"
+            " background (--nan-as-background)"
+        )
+    if bad:
+        finite = np.isfinite(data)
+        data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
+    return _with(image, data)
+
+
+def read_labels(source, volume=None):
+    """Read an image of labels and check it.
+
+    Codes such as those of FreeSurfer or of the Allen atlas are whole numbers, which float32 does
+    not hold above 16,777,216.
+
+    Parameters
+    ----------
+    source, volume
+        See `read`.
+
+    Returns
+    -------
+    image : nibabel.spatialimages.SpatialImage
+        3D, in memory, with its own header; the data is of the integer type of the file, or int32
+        (int64 if they are larger) where whole numbers are stored in another way.
+        `grid.ras(image, None)` keeps it.
+
+    Raises
+    ------
+    InputError
+        See `read`; or if a voxel is no whole number.
+    """
+    name = name_of(source)
+    image, volume = _opened(source, volume)
+    data = _voxels(name, image, volume)
+    if data.dtype.kind not in "iu":
+        whole = np.rint(data)
+        odd = data[~(np.isfinite(data) & (whole == data))]
+        if odd.size:
+            raise InputError(
+                f"{name}: value {odd[0]:g} is no label, labels are whole numbers; was the image"
+                " resampled with interpolation, or is it no label image?"
+            )
+        data = whole.astype(np.int32 if np.abs(whole).max() < 2**31 else np.int64)
+    return _with(image, data, data.dtype)
+
+
+def _opened(source, volume):
+    """Return an image whose header and file are checked, and which volume of it is meant."""
+    name = name_of(source)
     image = _open(Path(source)) if isinstance(source, str | Path) else source
     try:
         affine, dtype, shape = (
@@ -69,20 +124,18 @@ def read(source, volume=None, fill=False):
     _check_memory(name, shape)
     if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
         _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
-    data = _voxels(name, image, volume)
-    bad = 1 - np.isfinite(data).mean()
-    if bad and not fill:
-        raise InputError(
-            f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as"
-            " background (--nan-as-background)"
-        )
-    if bad:
-        finite = np.isfinite(data)
-        data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
+    return image, volume
+
+
+def _with(image, data, dtype=None):
+    """Return an image of other data (x, y, z) with the header of `image`, to be stored as `dtype`
+    if given."""
     header = image.header.copy()
+    if dtype is not None:
+        header.set_data_dtype(dtype)
     if hasattr(header, "set_slope_inter"):
         header.set_slope_inter(None, None)
-    return type(image)(data, affine, header)
+    return type(image)(data, image.affine, header)
 
 
 def name_of(source):
@@ -203,10 +256,7 @@ def _check_affine(name, affine, unit):
 
 
 def _check_memory(name, shape):
-    need, free = (
-        float(np.prod(shape[:3], dtype=float)) * BYTES_PER_VOXEL,
-        psutil.virtual_memory().available,
-    )
+    need, free = float(np.prod(shape[:3], dtype=float)) * BYTES_PER_VOXEL, free_memory()
     if need > free:
         raise InputError(
             f"{name}: shape {shape[:3]} needs about {need / 2**30:.3g} GiB of memory,"
@@ -233,11 +283,11 @@ def _check_gzip(path, expected):
         ) from error
 
 
-def _voxels(name, image, volume):
+def _voxels(name, image, volume, dtype=None):
     try:
         with np.errstate(all="ignore"):
             data = np.asanyarray(image.dataobj if volume is None else image.dataobj[..., volume])
-            return np.array(data, dtype=np.float32)
+            return np.array(data, dtype=dtype)
     except Exception as error:  # see _open
         raise InputError(
             f"{name}: the voxels cannot be read ({error}); the file may be truncated, copy it again"
@@ -258,6 +308,22 @@ def load(path):
         Voxel to world (mm) of `data`.
     """
     return ras(read(path))
+
+
+def load_labels(path):
+    """Read a 3D image of labels (see `read_labels`) in the axis order closest to RAS+.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    labels : (x, y, z) ndarray of int
+    affine : (4, 4) ndarray of float64
+        Voxel to world (mm) of `labels`.
+    """
+    return ras(read_labels(path), None)
 
 
 def write(image, path):

@@ -12,6 +12,7 @@ from patchseg import checkpoint as cards
 from patchseg.core import files, runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
+from patchseg.images.brain import TOP
 from patchseg.inference.calibration import FEATURES, TERMS
 
 LEVELS = 6
@@ -42,7 +43,7 @@ class _Calibration(BaseModel):
 class _Known(BaseModel):
     """What the card says of how to use the network, checked."""
 
-    top: Annotated[float, Field(gt=0, le=100)] = 99.0
+    top: Annotated[float, Field(gt=0, le=100)] = TOP
     brain_pixels: Annotated[float, Field(ge=16, le=1024)] = 120.0
     sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = (
         0.0,
@@ -81,7 +82,7 @@ class Network:
     model: object
     path: Path
     card: dict = field(repr=False)
-    top: float = 99.0
+    top: float = TOP
     brain_pixels: float = 120.0
     sizes_mm: tuple = (0.0, float("inf"))
     contrasts: tuple = ("T1w",)

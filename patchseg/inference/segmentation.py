@@ -10,11 +10,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import psutil
 
 from patchseg import __version__
 from patchseg.core.errors import InputError
-from patchseg.core.runtime import peak_memory_mb, quiet
+from patchseg.core.runtime import free_memory, peak_memory_mb, quiet
 from patchseg.core.tissues import TISSUES
 from patchseg.images import brain, grid
 from patchseg.images.brain import read_mask
@@ -134,7 +133,7 @@ def segment(
     name = name_of(image)
     source = read(image, volume, nan_as_background)
     data, affine = grid.ras(source)
-    voxel_mm = tuple(size * grid.unit_mm(source) for size in grid.voxel_size_mm(affine))
+    voxel_mm = grid.voxel_size_mm(affine)
     inside = brain.foreground(data, name) if mask is None else read_mask(mask, name, data, affine)
     box = brain.bounding_box(inside)
     if n4:
@@ -180,7 +179,7 @@ def _check_size(name, shape, voxel_mm, pixel_mm):
     A mask of scattered voxels, or a large scale.
     """
     pixels = [max(1.0, n * size / pixel_mm) for n, size in zip(shape, voxel_mm, strict=True)]
-    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, psutil.virtual_memory().available
+    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, free_memory()
     if need > free:
         shown = " x ".join(f"{n:.0f}" for n in pixels)
         raise InputError(

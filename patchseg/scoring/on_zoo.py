@@ -10,6 +10,7 @@ from patchseg.core import files
 from patchseg.core.progress import progress
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
+from patchseg.images import brain
 
 
 def unseen(weights):
@@ -72,7 +73,7 @@ def score_classical(method, name):
 
     one = named.load(name)
     classical = {
-        "hmrf": lambda: baseline.hmrf(one.normalised(99.0)),
+        "hmrf": lambda: baseline.hmrf(one.normalised(brain.TOP)),
         "atropos": lambda: baseline.atropos(one.image, one.mask, one.voxel_mm),
     }
     found = classical[method]()

@@ -10,6 +10,7 @@ from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
+from patchseg.images import brain
 from patchseg.training import batches, draw
 
 
@@ -134,7 +135,7 @@ def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting,
         weights,
         found["architecture"],
         name=name,
-        top=99.0,
+        top=brain.TOP,
         brain_pixels=params.load(path).across.brain_pixels,
         sizes_mm=sizes,
         contrasts=["T1w", "T2w"],

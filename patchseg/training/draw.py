@@ -56,7 +56,7 @@ class Brain:
     planes: tuple = (1 / 3, 1 / 3, 1 / 3)
 
 
-def brain_of(one, top=99.0, planes=(1 / 3, 1 / 3, 1 / 3)):
+def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
     """Make a `Brain` ready to draw from.
 
     Parameters

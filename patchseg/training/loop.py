@@ -14,7 +14,7 @@ from patchseg import checkpoint, unet
 from patchseg.core.files import replacing
 from patchseg.core.progress import progress
 from patchseg.core.provenance import fingerprint
-from patchseg.core.runtime import computing_in, make_deterministic
+from patchseg.core.runtime import computing_in, deterministic
 from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
 from patchseg.metrics import overlap_counts
 from patchseg.training.batches import batches
@@ -118,7 +118,11 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
     history : pandas.DataFrame
         One row an epoch: epoch, learning_rate, loss, val_dice and val_dice of each tissue.
     """
-    make_deterministic(settings.seed)
+    with deterministic(settings.seed):
+        return _fit(training, validation, settings, weights_path, Path(state_path), start)
+
+
+def _fit(training, validation, settings, weights_path, state_path, start):
     activation = LOSSES[settings.loss][0]
     architecture = {
         "kind": settings.network,
@@ -138,7 +142,7 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
         settings=[settings.model_dump(), *(_digest(array) for array in (*training, *validation))],
         files=[start] if start else [],
     )
-    history, best = _load_state(Path(state_path), network, key) or ([], None)
+    history, best = _load_state(state_path, network, key) or ([], None)
     for row in history:
         _report(row, settings.epochs)
     for epoch in range(len(history), settings.epochs):
@@ -167,7 +171,7 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
         )
         if _best_epoch(history) == epoch:
             best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
-        _save_state(Path(state_path), network, key, history, best)
+        _save_state(state_path, network, key, history, best)
         _report(history[-1], settings.epochs)
     for variable, value in zip(network.variables, best, strict=True):
         variable.assign(value)

@@ -101,3 +101,13 @@ def test_an_image_without_empty_background_is_refused():
 def test_few_slices_have_no_depth():
     image, _ = ball_brain((40, 40, 3))
     assert brain.depth_profile(image, image > 0, (1, 1, 1)) is None
+
+
+def test_a_bright_background_and_an_empty_mask_are_refused_in_words():
+    """A brain of 10 on white: nothing is brighter than the background."""
+    data = np.full((6, 6, 6), 255.0)
+    data[2:4, 2:4, 2:4] = 10
+    with pytest.raises(InputError, match="x.nii: nothing is brighter than the background 255"):
+        brain.foreground(data, "x.nii")
+    with pytest.raises(InputError, match=r"the mask of shape \(2, 3, 4\) is 0 everywhere"):
+        brain.bounding_box(np.zeros((2, 3, 4), bool))

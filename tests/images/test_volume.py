@@ -315,3 +315,66 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.nii")
     with pytest.raises(InputError, match="not a regular file"):
         volume.read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("unit", "edge"), [("micron", 500), ("mm", 0.5), ("meter", 5e-4)])
+def test_every_reader_gets_mm_and_a_result_keeps_the_unit(tmp_path, unit, edge):
+    """Half a millimetre, in any unit; 2 voxels along x are 1 mm."""
+    image = nib.Nifti1Image(cube(), np.diag([edge, edge, edge, 1]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii")
+    data, affine = volume.load(tmp_path / "a.nii")
+    assert grid.voxel_size_mm(affine) == pytest.approx((0.5, 0.5, 0.5))
+    assert (affine @ [2, 0, 0, 1])[0] == pytest.approx(1)
+    back = grid.like(data, volume.read(tmp_path / "a.nii"))
+    assert back.header.get_xyzt_units()[0] == unit and np.allclose(back.affine, image.affine)
+
+
+def test_images_in_different_units_lie_on_one_grid(tmp_path):
+    data, affine = volume.load(
+        write_nifti(tmp_path / "mm.nii", cube(), np.diag([0.5, 0.5, 0.5, 1]))
+    )
+    image = nib.Nifti1Image(cube(), np.diag([500, 500, 500, 1.0]))
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "um.nii")
+    other, other_affine = volume.load(tmp_path / "um.nii")
+    grid.check_same_grid("mm.nii", data, affine, "um.nii", other, other_affine)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int64])
+def test_labels_keep_every_bit(tmp_path, dtype):
+    """2^24 + 1 is the first whole number that float32 does not hold."""
+    codes = np.zeros((2, 3, 4), dtype)
+    codes[1, 2, 3], codes[0, 0, 0] = min(np.iinfo(dtype).max, 2**24 + 1), 3
+    flipped = np.diag([-1.0, 1, 1, 1])
+    nib.save(nib.Nifti1Image(codes, flipped, dtype=dtype), tmp_path / "a.nii.gz")
+    labels, affine = volume.load_labels(tmp_path / "a.nii.gz")
+    assert labels.dtype == dtype and np.array_equal(labels, codes[::-1])
+    assert nib.aff2axcodes(affine) == ("R", "A", "S")
+    image = volume.read_labels(tmp_path / "a.nii.gz")
+    volume.write(image, tmp_path / "b.nii.gz")
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "b.nii.gz").dataobj), codes)
+
+
+def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
+    labels, _ = volume.load_labels(write_nifti(tmp_path / "a.nii", cube()))
+    assert labels.dtype == np.int32 and np.array_equal(labels, cube())
+    nib.save(nib.MGHImage(cube(), np.eye(4)), tmp_path / "a.mgz")
+    assert volume.load_labels(tmp_path / "a.mgz")[0].dtype == np.int32
+    scaled = nib.Nifti1Image(cube().astype(np.uint8), np.eye(4))
+    scaled.header.set_slope_inter(2, 10)
+    nib.save(scaled, tmp_path / "scaled.nii")
+    assert np.array_equal(volume.load_labels(tmp_path / "scaled.nii")[0], 10 + 2 * cube())
+    for value in (1.5, np.nan):
+        with pytest.raises(InputError, match=f"value {value:g} is no label"):
+            volume.load_labels(write_nifti(tmp_path / "b.nii", cube(v3=value)))
+
+
+def test_what_does_not_fit_the_free_memory_is_refused(tmp_path, monkeypatch):
+    """A container with little left: 24 voxels take 32 bytes each."""
+    path = write_nifti(tmp_path / "a.nii", cube())
+    monkeypatch.setattr(volume, "free_memory", lambda: 24 * 32)
+    volume.read(path)
+    monkeypatch.setattr(volume, "free_memory", lambda: 24 * 32 - 1)
+    with pytest.raises(InputError, match="GiB of memory"):
+        volume.read(path)
