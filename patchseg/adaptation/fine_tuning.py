@@ -14,15 +14,12 @@ import numpy as np
 
 from patchseg import checkpoint, params
 from patchseg.adaptation import labelled as reading
-from patchseg.adaptation import learning
+from patchseg.adaptation import learning, record
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES, most_probable
+from patchseg.core.tissues import most_probable
 from patchseg.datasets.labels import PLAIN
 from patchseg.images import brain
 from patchseg.inference import calibration
-
-INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
-"""What the new card takes over from the parent's: how to use the network, not its scores."""
 
 
 def adapt(
@@ -100,9 +97,8 @@ def adapt(
     first = [answer(parent, one) for one in given]
     _check_agreement(given, first, recipe.poor)
     network, learned, last = _learn(given, kept, parent, recipe, seed, steps, on_round)
-    found = _record(parent, recipe, learned, kept, held, first, last) | {"seed": seed}
-    known = {key: parent.card[key] for key in INHERITED if key in parent.card}
-    known |= _use(parent, network, given) | {"command": "patchseg adapt"}
+    found = record.told(parent, recipe, learned, kept, held, first, last) | {"seed": seed}
+    known = record.use(parent, network, given) | {"command": "patchseg adapt"}
     seconds = {"seconds": round(time.monotonic() - started, 1)}
     checkpoint.save(network.model, parent.card["architecture"], out, **known | found | seconds)
     return out
@@ -166,7 +162,7 @@ def _split(one, hold_out):
 
 def _check_agreement(given, first, poor):
     """Ask the user whether labels that hardly agree with the first guess belong to the image."""
-    agreement = _dice(given, first)
+    agreement = record.dice(given, first)
     if np.mean(list(agreement.values())) < poor:
         shown = "  ".join(f"{tissue} {value:.2f}" for tissue, value in agreement.items())
         names = ", ".join(one.name for one in given)
@@ -268,102 +264,3 @@ def _labels(probabilities, mask, box, shape):
     labels = np.zeros(shape, np.uint8)
     labels[box] = most_probable(probabilities) * mask
     return labels
-
-
-def _dice(given, found):
-    """Return Dice of each tissue that is labelled, pooled over images, in the labelled voxels."""
-    truth = np.concatenate([one.labels[one.known] for one in given])
-    guess = np.concatenate([labels[one.known] for one, labels in zip(given, found, strict=True)])
-    overlap = {
-        tissue: (np.sum((truth == n) & (guess == n)), np.sum(truth == n), np.sum(guess == n))
-        for n, tissue in enumerate(TISSUES, 1)
-    }
-    return {
-        tissue: round(float(2 * both / (own + other)), 4)
-        for tissue, (both, own, other) in overlap.items()
-        if own
-    }
-
-
-def _changed(first, last):
-    """Return the share of GM and WM that is another tissue than before: 1 - their mean Dice."""
-    dice = []
-    for n in (2, 3):
-        pairs = zip(first, last, strict=True)
-        both = sum(np.count_nonzero((a == n) & (b == n)) for a, b in pairs)
-        total = sum(np.count_nonzero(a == n) for a in (*first, *last))
-        dice.append(2 * both / max(1, total))
-    return round(float(1 - np.mean(dice)), 4)
-
-
-def _record(parent, recipe, learned, kept, held, first, last):
-    """Return what the card tells of how the weights came about and how they do."""
-    found = {
-        "parent": parent.card["sha256"],
-        "parent_name": parent.path.name,
-        "adapted_to": [_described(one, rest) for one, rest in zip(kept, held, strict=True)],
-        "recipe": recipe.model_dump(mode="json"),
-        "dice_before": _dice(kept, first),
-        "steps": learned.steps,
-        "stopped": learned.stopped,
-        "loss": [round(loss, 4) for loss in learned.losses],
-    }
-    if last:
-        found |= {"dice_after": _dice(kept, last), "changed": _changed(first, last)}
-    if last and any(one.known.any() for one in held):
-        found |= {"held_out_before": _dice(held, first), "held_out_after": _dice(held, last)}
-    return found
-
-
-def _described(one, held):
-    plane, numbers = one.slices()
-    return {
-        "image": one.name,
-        **{f"{kind}_sha256": value for kind, value in one.sha256.items()},
-        "plane": plane,
-        "slices": numbers,
-        "held_out": held.slices()[1] if held.known.any() else [],
-        "voxels": {tissue: int((one.labels == n).sum()) for n, tissue in enumerate(TISSUES, 1)},
-    }
-
-
-def _use(parent, network, given):
-    """Return what the card tells of how to use the network."""
-    sizes = [*parent.sizes_mm, *(one.size_mm for one in given)]
-    known = {"sizes_mm": [round(min(sizes), 1), round(max(sizes), 1)]}
-    if network.calibration:
-        known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
-    return known
-
-
-def still_pays(weights, enough=None):
-    """Say whether labelling another slice is likely to pay.
-
-    It does while the last round still moved much of the brain to another tissue.
-
-    Parameters
-    ----------
-    weights : str or Path
-        Of `adapt`.
-    enough : float, optional
-        Share of the brain's GM and WM that a round must move to be worth the painting; the
-        recipe's unless given.
-
-    Returns
-    -------
-    pays : bool
-    reason : str
-    """
-    found = checkpoint.read_card(weights)
-    if "adapted_to" not in found:
-        raise InputError(
-            f"{weights}: these weights were not adapted, so there is no last round to judge by"
-        )
-    if "changed" not in found:
-        return True, "the last round was stopped; go on with it"
-    pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
-    how = f"the last round moved {found['changed']:.1%} of grey and white matter"
-    return (
-        pays,
-        f"{how}; label another slice" if pays else f"{how}: another slice will hardly help",
-    )

@@ -211,7 +211,7 @@ def adapt(
 def _tell(out):
     """Print what the card of adapted weights says."""
     from patchseg import checkpoint
-    from patchseg.adaptation import fine_tuning
+    from patchseg.adaptation import record
 
     known = checkpoint.read_card(out)
     for title, key in (
@@ -222,7 +222,7 @@ def _tell(out):
         if key in known:
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
             print(f"Dice on {title}: {shown}")
-    print(f"{known['seconds']:.0f} s, {known['steps']} batches; {fine_tuning.still_pays(out)[1]}")
+    print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
     print(out)
     if known["stopped"]:
         typer.echo(

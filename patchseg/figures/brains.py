@@ -4,7 +4,15 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from patchseg.core.tissues import COLOURS, TISSUES
-from patchseg.figures.style import LABEL_COLOURS, LABEL_NORM, STYLES, Picture, legend
+from patchseg.figures.style import (
+    LABEL_COLOURS,
+    LABEL_NORM,
+    STYLES,
+    Picture,
+    legend,
+    show_image,
+    show_labels,
+)
 from patchseg.images.grid import AXES
 
 
@@ -34,55 +42,39 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None, titles
     number = AXES.index(axis)
     box = find_objects((image > 0).astype(np.uint8))[0]
     wide, high = [side for side in range(3) if side != number]
-    first, last = box[number].start, box[number].stop - 1
-    if at is None:
-        at = np.unique(
-            np.linspace(first + 0.08 * (last - first), last - 0.08 * (last - first), count)
-            .round()
-            .astype(int)
-        )
+    at = _spread(box[number], count) if at is None else at
     extent = [(box[side].stop - box[side].start) * voxel_mm[side] for side in (wide, high)]
-    width = 11 if count <= len(at) else max(4.5, 11 * len(at) / 4) if len(at) < 4 else 11
+    width = 11 if len(at) >= min(count, 4) else max(4.5, 11 * len(at) / 4)
     height = min(4, width / len(at) * extent[1] / extent[0])
     figure = Picture(figsize=(width, 2 * height + 0.9), layout="constrained")
     rows = figure.subplots(2, len(at), squeeze=False)
-    shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
     titles = titles or [f"{'xyz'[number]} = {index}" for index in at]
     for index, title, above, below in zip(at, titles, *rows, strict=True):
         cut = tuple(index if side == number else box[side] for side in range(3))
-        above.imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
-        if colours:
-            shown = below.imshow(np.rot90(values[cut]), cmap=colours, vmin=0, vmax=1, **shape)
-        else:
-            below.imshow(
-                np.rot90(values[cut]),
-                cmap=LABEL_COLOURS,
-                norm=LABEL_NORM,
-                interpolation="nearest",
-                **shape,
-            )
+        aspect = voxel_mm[high] / voxel_mm[wide]
+        show_image(above, image[cut], aspect)
+        shown = show_labels(below, values[cut], aspect, colours)
         above.set_title(title, fontsize=8)
-        above.set_axis_off()
-        below.set_axis_off()
-    left, right = ("L", "R") if wide == 0 else ("P", "A")
-    for place, letter in ((0.03, left), (0.97, right)):
-        align = "left" if letter == left else "right"
-        rows[0, 0].text(
-            place,
-            0.96,
-            letter,
-            transform=rows[0, 0].transAxes,
-            color="#F0E442",
-            ha=align,
-            va="top",
-            fontsize=9,
-            fontweight="bold",
-        )
+    _mark_ends(rows[0, 0], "LR" if wide == 0 else "PA")
     if colours:
         figure.colorbar(shown, ax=rows, shrink=0.8, label="0 certain, 1 no idea")
     else:
         legend(figure, loc="outside lower center")
     return figure
+
+
+def _spread(side, count):
+    """Return evenly spaced slices of a side of the brain's box, not too near its ends."""
+    first, last = side.start, side.stop - 1
+    room = 0.08 * (last - first)
+    return np.unique(np.linspace(first + room, last - room, count).round().astype(int))
+
+
+def _mark_ends(axes, letters):
+    """Write the letters of the left and the right end into a panel."""
+    style = {"color": "#F0E442", "va": "top", "fontsize": 9, "fontweight": "bold"}
+    for place, letter, align in zip((0.03, 0.97), letters, ("left", "right"), strict=True):
+        axes.text(place, 0.96, letter, transform=axes.transAxes, ha=align, **style)
 
 
 def compared(image, truth, found, voxel_mm, title):

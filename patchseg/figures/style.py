@@ -44,16 +44,25 @@ def save(figure, path):
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
 
 
-def show_image(axes, image):
-    """Show a (h, w) image in [0, 1] in grey, the second axis upwards."""
-    axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1)
+def show_image(axes, image, aspect=1):
+    """Show a (h, w) image in [0, 1] in grey, the second axis upwards.
+
+    `aspect` is the height of a pixel divided by its width.
+    """
     axes.set_axis_off()
+    return axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1, aspect=aspect)
 
 
-def show_labels(axes, labels):
-    """Show (h, w) labels in the colours of the tissues, the second axis upwards."""
-    axes.imshow(np.rot90(labels), cmap=LABEL_COLOURS, norm=LABEL_NORM, interpolation="nearest")
+def show_labels(axes, labels, aspect=1, colours=None):
+    """Show (h, w) labels in the colours of the tissues, the second axis upwards.
+
+    With the name of a colour map as `colours`, show a map in [0, 1] instead.
+    """
     axes.set_axis_off()
+    if colours:
+        return axes.imshow(np.rot90(labels), cmap=colours, vmin=0, vmax=1, aspect=aspect)
+    style = {"cmap": LABEL_COLOURS, "norm": LABEL_NORM, "interpolation": "nearest"}
+    return axes.imshow(np.rot90(labels), aspect=aspect, **style)
 
 
 def legend(figure, *labels, **position):

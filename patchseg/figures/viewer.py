@@ -97,6 +97,47 @@ class LiveCurve:
             self.handle.update(figure)
 
 
+def _canvas(image, plane, number):
+    """Return a canvas that shows a slice of an image, ready to be drawn on."""
+    from ipyniivue import NiiVue, SliceType
+
+    canvas = NiiVue(height=HEIGHT, is_corner_orientation_text=True)
+    canvas.load_volumes([{"path": str(image)}])
+    canvas.set_slice_type(getattr(SliceType, plane.upper()))
+    canvas.draw_opacity = DRAWN
+    canvas.set_crosshair_width(0)  # it would hide what is painted
+    if number is not None:
+        axis = AXES.index(plane)
+        length = grid.ras(volume.read(image))[0].shape[axis]
+        canvas.scene.crosshair_pos = [
+            (number + 0.5) / length if side == axis else 0.5 for side in range(3)
+        ]
+    return canvas
+
+
+def _painted(path):
+    """Whether there is a label file with something in it."""
+    return bool(path) and Path(path).is_file() and bool(np.any(volume.read(path).dataobj))
+
+
+def _pens():
+    from ipywidgets import ToggleButtons
+
+    tissues = [(tissue, number) for number, tissue in enumerate(TISSUES, 1)]
+    options = [("look", -1), *tissues, ("erase", 0)]
+    pens = ToggleButtons(options=options, value=-1, description="pen")
+    pens.style.button_width = "70px"
+    return pens
+
+
+def _button(name, action, **style):
+    from ipywidgets import Button
+
+    button = Button(description=name, **style)
+    button.on_click(lambda _: action())
+    return button
+
+
 class Painter:
     """An image to paint tissues on, with a pen for each.
 
@@ -127,53 +168,17 @@ class Painter:
     """
 
     def __init__(self, image, labels, proposal=None, plane="coronal", number=None):
-        from ipyniivue import NiiVue, SliceType
-        from ipywidgets import Button, HBox, Label, ToggleButtons, VBox
+        from ipywidgets import HBox, Label, VBox
 
-        self.image, self.labels = Path(image), Path(labels)
-        start = next(
-            (
-                Path(path)
-                for path in (labels, proposal)
-                if path and Path(path).is_file() and np.any(volume.read(path).dataobj)
-            ),
-            None,
-        )
-        self.canvas = NiiVue(height=HEIGHT, is_corner_orientation_text=True)
-        self.canvas.load_volumes([{"path": str(image)}])
-        self.canvas.set_slice_type(getattr(SliceType, plane.upper()))
-        self.canvas.draw_opacity = DRAWN
-        self.canvas.set_crosshair_width(0)  # it would hide what is painted
-        if number is not None:
-            axis = AXES.index(plane)
-            self.canvas.scene.crosshair_pos = [
-                (
-                    (number + 0.5) / grid.ras(volume.read(image))[0].shape[axis]
-                    if side == axis
-                    else 0.5
-                )
-                for side in range(3)
-            ]
+        self.image, self.labels, self.said = Path(image), Path(labels), Label()
+        self.canvas = _canvas(self.image, plane, number)
+        start = next((Path(path) for path in (labels, proposal) if _painted(path)), None)
         self.canvas.on_canvas_attached(lambda: self._begin(start))
         self.canvas.on_mouse_up(lambda _: self._pull())
-        self.pen = ToggleButtons(
-            options=[
-                ("look", -1),
-                *[(tissue, n) for n, tissue in enumerate(TISSUES, 1)],
-                ("erase", 0),
-            ],
-            value=-1,
-            description="pen",
-        )
-        self.pen.style.button_width = "70px"
+        self.pen = _pens()
         self.pen.observe(lambda change: self._take(change["new"]), "value")
-        undo, save, self.said = (
-            Button(description="undo"),
-            Button(description="save", button_style="primary"),
-            Label(),
-        )
-        undo.on_click(lambda _: self.canvas.draw_undo())
-        save.on_click(lambda _: self.save())
+        undo = _button("undo", self.canvas.draw_undo)
+        save = _button("save", self.save, button_style="primary")
         self.box = VBox([HBox([self.pen, undo, save]), self.canvas, self.said])
 
     def _begin(self, start):

@@ -1,5 +1,4 @@
-"""What the labelled voxels of an animal say about how the network's answers and the image's
-intensities go together there.
+"""What the labelled voxels of an animal say of the network's answers and the image's intensities.
 
 A network that never saw the animal is wrong in a regular way: its borders lie too far in or out, a
 tissue is too dark for it. A few hundred labelled voxels tell how. Logistic regression (multinomial,
@@ -99,53 +98,58 @@ def fit(found, sharp, labels, settings, seed=0):
     Returns
     -------
     calibration : dict of lists, or None
-        For `apply`, and for a card. None if there is too little to learn from: fewer than `LEAST`
-        voxels, or one tissue only.
+        For `apply`, and for a card. None if there is too little to learn from: fewer than
+        `least_voxels`, or one tissue only.
     """
     tissues = np.unique(labels)
     if len(labels) < settings.least_voxels or len(tissues) < 2:
         return None
     rows = np.random.default_rng(seed).permutation(len(labels))[: settings.most_voxels]
-    center, scale = (
-        found[rows].mean(axis=0, dtype=float),
-        np.maximum(found[rows].std(axis=0, dtype=float), settings.least_spread),
-    )
+    center = found[rows].mean(axis=0, dtype=float)
+    scale = np.maximum(found[rows].std(axis=0, dtype=float), settings.least_spread)
     terms = _terms(found[rows], center, scale)
     middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), settings.least_spread)
-    terms, truth, start = (
-        (terms - middle) / spread,
-        labels[rows, None] == tissues,
-        _scores(sharp[rows][:, tissues - 1]),
-    )
-    size, ridge = (terms.shape[1], len(tissues)), settings.ridge * np.sqrt(len(rows))
-
-    def loss(numbers):
-        weights, bias = numbers[: -len(tissues)].reshape(size), numbers[-len(tissues) :]
-        score = start + terms @ weights + bias
-        wrong = special.softmax(score, axis=1) - truth
-        value = -special.log_softmax(score, axis=1)[truth].sum() + ridge / 2 * (weights**2).sum()
-        return value, np.concatenate(
-            [(terms.T @ wrong + ridge * weights).ravel(), wrong.sum(axis=0)]
-        )
-
-    numbers = optimize.minimize(
-        loss,
-        np.zeros((size[0] + 1) * size[1]),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 200},
-    ).x
-    weights, bias = numbers[: -len(tissues)].reshape(size).T / spread, numbers[-len(tissues) :]
-    numbers = {
-        "center": center,
-        "scale": scale,
-        "weights": weights,
-        "bias": bias - weights @ middle,
-    }
+    truth, start = labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
+    ridge = settings.ridge * np.sqrt(len(rows))
+    weights, bias = _regression((terms - middle) / spread, truth, start, ridge)
+    weights = weights.T / spread
+    bias = bias - weights @ middle
+    numbers = {"center": center, "scale": scale, "weights": weights, "bias": bias}
     return {
         "tissues": [TISSUES[n - 1] for n in tissues],
         **{name: np.round(value, 6).tolist() for name, value in numbers.items()},
     }
+
+
+def _regression(terms, truth, start, ridge):
+    """Multinomial logistic regression that starts from scores that are there.
+
+    Parameters
+    ----------
+    terms : (n, t) ndarray of float
+    truth : (n, k) ndarray of bool
+    start : (n, k) ndarray of float
+    ridge : float
+        Penalty on the squared weights, not on the bias.
+
+    Returns
+    -------
+    weights : (t, k) ndarray
+    bias : (k,) ndarray
+    """
+    size, count = (terms.shape[1], truth.shape[1]), truth.shape[1]
+
+    def loss(numbers):
+        weights, bias = numbers[:-count].reshape(size), numbers[-count:]
+        score = start + terms @ weights + bias
+        wrong = special.softmax(score, axis=1) - truth
+        value = -special.log_softmax(score, axis=1)[truth].sum() + ridge / 2 * (weights**2).sum()
+        slope = [(terms.T @ wrong + ridge * weights).ravel(), wrong.sum(axis=0)]
+        return value, np.concatenate(slope)
+
+    begin, options = np.zeros((size[0] + 1) * count), {"maxiter": 200}
+    numbers = optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
+    return numbers[:-count].reshape(size), numbers[-count:]
 
 
 def with_image(network, image, plain, mask, voxel_mm):

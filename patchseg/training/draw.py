@@ -1,5 +1,6 @@
-"""Patches drawn at random from whole brains, at any size and contrast, so that a network learns
-tissue and not one species or scanner.
+"""Patches drawn at random from whole brains, at any size and contrast.
+
+So a network learns tissue and not one species or scanner.
 
 One draw: a place, a view, a magnification, a turn and a bend; then either what the scanner saw
 there, or an image made up from the labels (Billot 2023); then what scanners do to images.
@@ -19,13 +20,11 @@ from patchseg.core.progress import progress
 from patchseg.core.tissues import UNLABELLED
 from patchseg.images import brain
 from patchseg.images.grid import resize
+from patchseg.training import appearance
 
 CHUNK = 256  # patches that one process draws at a time, from a generator of their own
-COARSER = (
-    1.0,
-    1.5,
-    2.25,
-)  # each brain is kept at these multiples of its voxel size, so that shrinking never skips voxels
+COARSER = (1.0, 1.5, 2.25)
+"""Each brain is kept at these multiples of its voxel size: shrinking never skips voxels."""
 PLACES = 20000  # voxels of each tissue that may become the centre of a patch
 
 
@@ -77,33 +76,29 @@ def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
     box, voxel_mm = brain.bounding_box(one.mask), one.voxel_mm
     truth = one.labels[box]
     seen = None if one.image is None else one.normalised(top)[box]
-    levels = []
-    for factor in COARSER:
-        shape = tuple(max(1, round(n / factor)) for n in truth.shape)
-        steps = [
-            np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1)
-            for m, n in zip(shape, truth.shape, strict=True)
-        ]
-        small = None if seen is None else np.rint(resize(seen, shape) * 255).astype(np.uint8)
-        levels.append(
-            (
-                small,
-                _coarser(truth, steps),
-                tuple(
-                    n * size / m for n, m, size in zip(truth.shape, shape, voxel_mm, strict=True)
-                ),
-            )
-        )
+    levels = [_level(seen, truth, voxel_mm, factor) for factor in COARSER]
     rng = np.random.default_rng(0)
-    places = []
-    for tissue in (1, 2, 3):
-        found = np.flatnonzero(truth == tissue)
-        if len(found):
-            chosen = np.unravel_index(
-                rng.choice(found, min(PLACES, len(found)), replace=False), truth.shape
-            )
-            places.append((np.stack(chosen, axis=1) + 0.5) * voxel_mm)
+    found = [np.flatnonzero(truth == tissue) for tissue in (1, 2, 3)]
+    places = [_places(rng, voxels, truth.shape, voxel_mm) for voxels in found if len(voxels)]
     return Brain(one.name, one.species, levels, places, one.size_mm, planes)
+
+
+def _level(seen, truth, voxel_mm, factor):
+    """Return image, labels and voxel size on a grid that is coarser by a factor."""
+    shape = tuple(max(1, round(n / factor)) for n in truth.shape)
+    steps = [
+        np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1)
+        for m, n in zip(shape, truth.shape, strict=True)
+    ]
+    small = None if seen is None else np.rint(resize(seen, shape) * 255).astype(np.uint8)
+    edges = (n * size / m for n, m, size in zip(truth.shape, shape, voxel_mm, strict=True))
+    return small, _coarser(truth, steps), tuple(edges)
+
+
+def _places(rng, voxels, shape, voxel_mm):
+    """Choose voxels of a tissue, and return where they lie, in mm from the corner."""
+    chosen = np.unravel_index(rng.choice(voxels, min(PLACES, len(voxels)), replace=False), shape)
+    return (np.stack(chosen, axis=1) + 0.5) * voxel_mm
 
 
 def _coarser(truth, steps):
@@ -115,14 +110,8 @@ def _coarser(truth, steps):
     if len(steps[0]) == len(truth) or not (coarse == UNLABELLED).any():
         return coarse
     for shift in product((0, 1, -1), repeat=3):
-        near = truth[
-            np.ix_(
-                *[
-                    np.clip(at + by, 0, n - 1)
-                    for at, by, n in zip(steps, shift, truth.shape, strict=True)
-                ]
-            )
-        ]
+        moved = zip(steps, shift, truth.shape, strict=True)
+        near = truth[np.ix_(*[np.clip(at + by, 0, n - 1) for at, by, n in moved])]
         coarse = np.where((coarse == UNLABELLED) & (near > 0) & (near != UNLABELLED), near, coarse)
     return coarse
 
@@ -147,53 +136,53 @@ def patch(rng, one, settings):
     fitting = [level for level in one.levels if max(level[2]) <= pixel_mm]
     image, labels, voxel_mm = fitting[-1] if fitting else one.levels[0]
     made_up = image is None or rng.random() < settings.drawn
+    axis, at, pixels = _place(rng, one, labels.shape, voxel_mm, pixel_mm, settings)
+    plane = np.take(labels, at, axis)
+    truth = _sample(plane, pixels, cv2.INTER_NEAREST)
+    if made_up:
+        seen = _made_up(rng, plane, pixels, settings)
+    else:
+        seen = _scanned(rng, image, axis, at, pixels, settings)
+        seen = appearance.recolour(rng, seen, truth > 0, settings)
+    return appearance.degrade(rng, seen, truth > 0, settings), truth
+
+
+def _place(rng, one, shape, voxel_mm, pixel_mm, settings):
+    """Choose a view, a slice, and where in it the pixels of the patch lie, in voxels: (2, p, p)."""
     axis = rng.choice(3, p=one.planes)
     plane = [other for other in range(3) if other != axis]
     centre = one.places[rng.integers(len(one.places))]
     centre = centre[rng.integers(len(centre))].copy()
     if rng.random() < settings.anywhere:  # also places where nothing is, or little
-        centre[plane] = rng.uniform(-0.1, 1.1, 2) * [
-            labels.shape[other] * voxel_mm[other] for other in plane
-        ]
-    at = int(np.clip(centre[axis] / voxel_mm[axis], 0, labels.shape[axis] - 1))
-    step_mm = _steps(rng, settings) * pixel_mm  # (2, p, p)
-    corner = [
+        edges = [shape[other] * voxel_mm[other] for other in plane]
+        centre[plane] = rng.uniform(-0.1, 1.1, 2) * edges
+    at = int(np.clip(centre[axis] / voxel_mm[axis], 0, shape[axis] - 1))
+    step_mm = _steps(rng, settings) * pixel_mm
+    pixels = [
         ((centre[other] + step) / voxel_mm[other] - 0.5).astype(np.float32)
         for other, step in zip(plane, step_mm, strict=True)
     ]
-    truth = _sample(np.take(labels, at, axis), corner, cv2.INTER_NEAREST)
-    if made_up:
-        fine = [
-            cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for part in corner
-        ]
-        seen = cv2.resize(
-            _make_up(rng, _sample(np.take(labels, at, axis), fine, cv2.INTER_NEAREST), settings),
-            truth.shape[::-1],
-            interpolation=cv2.INTER_AREA,
-        )
-    else:
-        thick = rng.integers(1, 4) if rng.random() < settings.thick else 0
-        near = [
-            np.take(image, other, axis)
-            for other in range(max(0, at - thick), min(labels.shape[axis], at + thick + 1))
-        ]
-        seen = (
-            _sample(
-                near[0] if len(near) == 1 else np.mean(near, axis=0, dtype=np.float32),
-                corner,
-                cv2.INTER_LINEAR,
-            ).astype(np.float32)
-            / 255
-        )
-        seen = _recolour(rng, seen, truth > 0, settings)
-    return _degrade(rng, seen, truth > 0, settings), truth
+    return axis, at, pixels
+
+
+def _made_up(rng, plane, pixels, settings):
+    """Make an image up from labels, at twice the resolution, so that borders are mixed."""
+    fine = [cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for part in pixels]
+    large = appearance.make_up(rng, _sample(plane, fine, cv2.INTER_NEAREST), settings)
+    return cv2.resize(large, pixels[0].shape[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _scanned(rng, image, axis, at, pixels, settings):
+    """Look the patch up in the image; at times several slices averaged, as in thick ones."""
+    thick = rng.integers(1, 4) if rng.random() < settings.thick else 0
+    near = range(max(0, at - thick), min(image.shape[axis], at + thick + 1))
+    planes = [np.take(image, other, axis) for other in near]
+    plane = planes[0] if len(planes) == 1 else np.mean(planes, axis=0, dtype=np.float32)
+    return _sample(plane, pixels, cv2.INTER_LINEAR).astype(np.float32) / 255
 
 
 def _steps(rng, settings):
-    """Where the pixels of a patch lie around its centre, in pixels.
-
-    Turned, mirrored, stretched a little and bent.
-    """
+    """Where the pixels of a patch lie around its centre: turned, mirrored, stretched and bent."""
     p = settings.patch_size
     turn, stretch = (
         np.deg2rad(rng.uniform(-1, 1) * settings.rotation_deg),
@@ -220,80 +209,6 @@ def _sample(plane, corner, interpolation):
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-
-
-def _smooth(rng, shape, knots):
-    """A smooth random field with values around [-1, 1]."""
-    field = cv2.resize(
-        rng.uniform(-1, 1, (knots, knots)).astype(np.float32),
-        shape[::-1],
-        interpolation=cv2.INTER_CUBIC,
-    )
-    return np.clip(field, -1, 1)
-
-
-def _make_up(rng, truth, settings):
-    """Give each tissue a brightness: in the order of T1w, of T2w, or in any order."""
-    kind = rng.choice(3, p=np.array(settings.orders) / np.sum(settings.orders))
-    if kind < 2:
-        dark, middle, bright = (
-            rng.uniform(0.02, 0.4),
-            rng.uniform(0.35, 0.75),
-            rng.uniform(0.7, 1.0),
-        )
-        middle = np.clip(middle, dark + 0.1, bright - 0.1)
-        means = [dark, middle, bright] if kind == 0 else [bright, middle, dark]
-    else:
-        means = rng.permutation(
-            np.linspace(rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.0), 3)
-            + rng.uniform(-0.1, 0.1, 3)
-        )
-    table = np.zeros(256, np.float32)
-    table[1:4], table[UNLABELLED] = means, rng.choice([means[0], rng.uniform(0, 1)])
-    image = table[truth]
-    for tissue in (1, 2, 3):  # tissue is not even: deep grey matter is not cortex
-        image += (truth == tissue) * (
-            _smooth(rng, truth.shape, 6) * rng.uniform(0, 0.1)
-            + rng.normal(0, rng.uniform(0, 0.06), truth.shape)
-        )
-    return np.clip(image, 0.01, None).astype(np.float32) * (truth > 0)
-
-
-def _recolour(rng, image, inside, settings):
-    """Bend the histogram of a real image, and turn some around."""
-    if rng.random() < settings.inverted:
-        image = np.where(inside, np.clip(rng.uniform(0.9, 1.1) - image, 0.02, 1), image)
-    if rng.random() < settings.curves:
-        knots = np.cumsum(rng.uniform(0.2, 1.0, 6))
-        image = np.interp(
-            image, np.linspace(0, 1, 7), np.concatenate([[0], knots / knots[-1]])
-        ).astype(np.float32)
-    return image ** np.float32(np.exp(rng.normal(0, settings.gamma)))
-
-
-def _degrade(rng, image, inside, settings):
-    """Bias field, blur, low resolution, noise, brightness, and at times a background that is not
-    empty."""
-    image = image * np.exp(_smooth(rng, image.shape, 3) * rng.uniform(0, settings.bias))
-    if rng.random() < settings.blurred:
-        image = cv2.GaussianBlur(image, (0, 0), *rng.uniform(0.3, 1.2, 2))
-    if rng.random() < settings.coarse:
-        h, w = image.shape
-        size = np.rint(
-            np.array([w, h]) / np.where(rng.random(2) < 0.5, 1, rng.uniform(1, 3, 2))
-        ).astype(int)
-        image = cv2.resize(
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA),
-            (w, h),
-            interpolation=cv2.INTER_LINEAR,
-        )
-    image = image * rng.uniform(0.75, 1.25) + rng.normal(
-        0, rng.uniform(0, settings.noise), image.shape
-    )
-    outside = 0.0
-    if rng.random() < settings.background:
-        outside = np.abs(rng.normal(rng.uniform(0, 0.5), rng.uniform(0, 0.2), image.shape))
-    return np.clip(np.where(inside, np.clip(image, 0.004, None), outside), 0, 1).astype(np.float32)
 
 
 def choose(rng, brains):

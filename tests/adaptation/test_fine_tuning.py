@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import patchseg
 from patchseg import checkpoint, params, unet
-from patchseg.adaptation import fine_tuning, labelled, learning
+from patchseg.adaptation import fine_tuning, labelled, learning, record
 from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.datasets import bids, sample
@@ -104,7 +104,7 @@ def dice(weights_path, image, labels, without=()):
     truth[:, list(without)] = 0
     truth = np.where((found > 0) & (truth == 0), 255, truth).astype(np.uint8)
     given = Labelled("x", found, truth, np.eye(4))
-    return fine_tuning._dice([given], [found])
+    return record.dice([given], [found])
 
 
 def test_one_slice_teaches_a_contrast_that_the_network_has_never_seen(parent, tmp_path):
@@ -137,7 +137,7 @@ def test_one_slice_teaches_a_contrast_that_the_network_has_never_seen(parent, tm
     assert (told["plane"], told["slices"], told["held_out"]) == ("coronal", [12], []) and len(
         told["image_sha256"]
     ) == len(told["labels_sha256"]) == 64
-    assert known["dice_after"]["WM"] > known["dice_before"]["WM"] and fine_tuning.still_pays(out)[0]
+    assert known["dice_after"]["WM"] > known["dice_before"]["WM"] and record.still_pays(out)[0]
 
 
 def test_same_input_and_seed_give_the_same_bytes_and_another_seed_does_not(parent, tmp_path):
@@ -209,7 +209,7 @@ def test_ctrl_c_after_the_training_keeps_it(parent, tmp_path, monkeypatch):
     assert (
         checkpoint.read_card(out)["stopped"]
         and "dice_after" not in checkpoint.read_card(out)
-        and fine_tuning.still_pays(out)[0]
+        and record.still_pays(out)[0]
     )
     with pytest.raises(KeyboardInterrupt):
         patchseg.adapt(image, one_slice(labels, 12), parent, tmp_path / "none.weights.h5", steps=0)
@@ -282,7 +282,7 @@ def test_what_cannot_be_learned_is_refused_with_the_mend(parent, tmp_path):
     with pytest.raises(InputError, match="3 files: give an image and its labels"):
         CliRunner().invoke(main.app, ["adapt", "a", "b", "c"], catch_exceptions=False)
     with pytest.raises(InputError, match="were not adapted"):
-        fine_tuning.still_pays(parent)
+        record.still_pays(parent)
 
 
 def test_a_missing_tissue_is_a_warning(parent, tmp_path):
