@@ -138,6 +138,7 @@ def network(monkeypatch):
         Thresholds((0.33, 0.65, 0.98)),
         checkpoint.SHIPPED,
         checkpoint.read_card(checkpoint.SHIPPED),
+        brain_pixels=48,
         sizes_mm=(20, 30),
     )
     monkeypatch.setattr(networks, "load", lambda path=None: made)

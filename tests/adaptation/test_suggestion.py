@@ -95,3 +95,28 @@ def test_command_writes_files_to_paint_in_and_leaves_painted_ones_alone(network,
     ).read_bytes() == corrected and "ferret_proposal-2.nii.gz" in again.output
     assert batch.find(sorted(tmp_path.glob("*.nii.gz"))) == batch.find([tmp_path]) == [path]
     assert np.array_equal(nib.load(empty).dataobj, labels)
+
+
+def test_a_volume_of_a_series_with_holes_can_be_suggested_from_and_learned(network, tmp_path):
+    image, _ = ball_brain()
+    holes = image.copy()
+    holes[0, 0, 0] = np.nan
+    path = write_nifti(tmp_path / "series.nii.gz", np.stack([0 * image, holes], axis=-1))
+    refused = CliRunner().invoke(main.app, ["suggest", str(path)])
+    assert "choose one with --volume" in str(refused.exception)
+    refused = CliRunner().invoke(main.app, ["suggest", str(path), "--volume", "1"])
+    assert "--nan-as-background" in str(refused.exception)
+    words = ["suggest", str(path), "--volume", "1", "--nan-as-background"]
+    done = CliRunner().invoke(main.app, words, catch_exceptions=False)
+    assert done.exit_code == 0 and "--volume 1 --nan-as-background --out" in done.output
+
+
+def test_labels_of_freesurfer_are_known_as_labelled(network):
+    image, labels = ball_brain()
+    plain = nib.Nifti1Image(image, np.eye(4))
+    first = patchseg.suggest(plain, 1)
+    aseg = np.zeros(labels.shape, np.int16)
+    aseg[:, first.slices] = np.choose(labels[:, first.slices], [0, 4, 3, 2])
+    painted = nib.Nifti1Image(aseg, np.eye(4))
+    second = patchseg.suggest(plain, 1, labelled=painted, labels="freesurfer")
+    assert abs(second.slices[0] - first.slices[0]) > 2

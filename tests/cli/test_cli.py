@@ -1,9 +1,20 @@
+import inspect
 import subprocess
 import sys
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+import patchseg
 from patchseg.cli import main
+
+DEVELOPERS = ("sample", "check", "strip", "stage", "across")
+COMMAND_ONLY = {  # what only a command needs: files, folders and what it prints
+    "segment": {"images", "out", "jobs", "overwrite", "dry_run", "report"},
+    "suggest": {"out"},
+    "adapt": {"files"},
+}
 
 
 def run(monkeypatch, *arguments):
@@ -65,8 +76,45 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
     assert error.startswith("patchseg: ") and error.count("\n") == 1 and "participants.tsv" in error
 
 
-def test_help_names_every_command():
-    said = subprocess.run(
-        [sys.executable, "-m", "patchseg", "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    assert all(word in said for word in ("sample", "check", "stage", "strip"))
+def shown(*words):
+    """What a command prints that a person types, in a wide terminal."""
+    done = CliRunner().invoke(main.app, words, env={"COLUMNS": "200", "TERM": "dumb"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_everyday_commands_come_first_and_those_of_developers_under_dev():
+    said = shown("--help")
+    places = [said.index(f" {name} ") for name in ("segment", "suggest", "adapt", "zoo", "dev")]
+    assert places == sorted(places) and " strip " not in said
+    assert all(f" {name} " in shown("dev", "--help") for name in DEVELOPERS)
+    assert shown("--version") == f"patchseg {patchseg.__version__}\n"
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "patchseg", "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == (f"patchseg {patchseg.__version__}\n", "")
+
+
+def test_one_word_for_one_thing_in_all_commands_and_the_api():
+    """An option of two commands is one option, and a keyword of the function below."""
+    click = typer.main.get_command(main.app)
+    words = {
+        name: {option.name for option in click.commands[name].params}
+        for name in ("segment", "suggest", "adapt")
+    }
+    shared = {"weights", "mask", "volume", "nan_as_background", "threads", "precision"}
+    assert all(shared <= own for own in words.values())
+    assert {"head_check"} <= words["segment"] & words["suggest"]
+    for name, own in words.items():
+        known = set(inspect.signature(getattr(patchseg, name)).parameters)
+        other = {"scale": "scales", "mask": "masks"} if name == "adapt" else {"scale": "scales"}
+        missing = {other.get(word, word) for word in own} - known
+        assert missing <= COMMAND_ONLY[name], name
+
+
+def test_tab_completion_finds_the_functions_and_nothing_else():
+    code = "import patchseg; print(dir(patchseg)); from patchseg import *; print(segment, suggest)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("['__version__', 'adapt', 'segment', 'segment_file', 'suggest']")
