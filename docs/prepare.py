@@ -1,0 +1,92 @@
+"""What the site shows and docs/ does not hold: executed notebooks, tables made from artefacts/, a page for each module. Run by conf.py."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import readme_scores  # of tools/
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+EXECUTED = [
+    "artefacts/patchseg/1_preprocess.ipynb",
+    "artefacts/patchseg/2_augment.ipynb",
+    "artefacts/patchseg/3_train.ipynb",
+    "artefacts/4_evaluate.ipynb",
+    "tests/reference/5_segment.ipynb",
+    "tests/reference/6_adapt.ipynb",
+    "artefacts/across/7_evidence.ipynb",
+]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+IN_JUPYTER = "(what this cell shows needs a running JupyterLab: make lab)"
+
+
+def notebooks():
+    """Copy the executed notebooks to docs/notebooks/, with a line of text where a widget would be."""
+    for name in EXECUTED:
+        notebook = nbformat.read(ROOT / name, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and any(WIDGET in output.get("data", {}) for output in cell.outputs):
+                cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=IN_JUPYTER)]
+        _write(HERE / "notebooks" / Path(name).name, nbformat.writes(notebook))
+
+
+def tables():
+    """Write the tables that are a view of a larger one to docs/tables/."""
+    scores = pd.read_csv(ROOT / "artefacts" / "scores.csv")
+    _write(HERE / "tables" / "tissue_means.md", readme_scores.tissue_means(scores))
+    _write(HERE / "tables" / "filled_patches.md", readme_scores.filled_patches(scores))
+
+
+def api():
+    """Write a page for each module to docs/api/, and the list of all modules, with what they say of themselves, to docs/tables/."""
+    package = ROOT / "patchseg"
+    pages = {HERE / "api" / f"{_name(path)}.rst": _page(path) for path in _modules(package)}
+    for left in set((HERE / "api").glob("*.rst")) - set(pages):
+        left.unlink()
+    for page, text in pages.items():
+        _write(page, text)
+    rooms = [path.parent for path in _modules(package) if path.name == "__init__.py"]
+    _write(HERE / "tables" / "modules.md", "\n".join(map(_room, rooms)))
+
+
+def _modules(folder):
+    """List the modules of a package and of those in it, the package first."""
+    files = [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    rooms = [path.parent for path in sorted(folder.glob("*/__init__.py"))]
+    return [folder / "__init__.py", *files, *[path for room in rooms for path in _modules(room)]]
+
+
+def _name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _page(path):
+    """Return the page of a module: a heading, what is in it, and the modules below it."""
+    name = _name(path)
+    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", "   :ignore-module-all:", ""]
+    if path.name == "__init__.py" and path.parent.parent != ROOT:
+        below = [_name(child) for child in _modules(path.parent)[1:]]
+        lines += [".. toctree::", "   :maxdepth: 1", "", *[f"   {child}" for child in below], ""]
+    return "\n".join(lines)
+
+
+def _room(folder):
+    """Return a table of the modules of a package, not of those below it."""
+    name = _name(folder / "__init__.py")
+    own = [path for path in _modules(folder) if path.parent == folder and path.name != "__init__.py"]
+    rows = [f"| [{path.stem}](#{_name(path)}) | {_says(path)} |" for path in own]
+    return "\n".join([f"## [{name}](#{name})", "", _says(folder / "__init__.py"), "", "| module | |", "|---|---|", *rows, ""])
+
+
+def _says(path):
+    """Return the first line of a module's docstring."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")[0]
+
+
+def _write(path, text):
+    """Write a file only if that changes it: Sphinx reads changed files again."""
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
