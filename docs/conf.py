@@ -1,4 +1,7 @@
-"""Sphinx: the site of docs/ and the executed notebooks. `make docs` builds it; nothing is executed and nothing comes from the network."""
+"""Sphinx: the site of docs/ and the executed notebooks. `make docs` builds it.
+
+Nothing is executed, and nothing comes from the network.
+"""
 
 import re
 import sys
@@ -28,9 +31,12 @@ nb_ipywidgets_js = {}  # would be loaded from the network
 nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
+suppress_warnings = [
+    "misc.highlighting_failure"
+]  # blocks that only a test reads, as in CONTRIBUTING
 
 autodoc_mock_imports = ["tensorflow", "keras"]  # they take seconds to load, and greet
-autodoc_default_options = {"exclude-members": "set, model_config"}  # matplotlib and pydantic add them
+autodoc_default_options = {"exclude-members": "set, model_config"}  # of matplotlib and pydantic
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the types stand in the docstrings, with shapes
 napoleon_google_docstring = False
@@ -38,7 +44,9 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 nitpicky = True  # every name in a role has to be found …
-nitpick_ignore_regex = [("py:(class|obj|exc|data)", ".*")]  # … but shapes and dtypes of docstrings are no classes
+nitpick_ignore_regex = [
+    ("py:(class|obj|exc|data)", ".*")
+]  # … but shapes and dtypes of docstrings are no classes
 
 html_theme = "furo"
 html_title = f"patchseg {release}"
@@ -49,7 +57,10 @@ html_show_sourcelink = False
 
 
 def as_text(app, what, name, obj, options, lines):
-    """Docstrings are plain text, not reStructuredText: drawings and examples stay as they are, ``|`` and ``*.nii`` are letters."""
+    """Read docstrings as plain text, not reStructuredText.
+
+    Drawings and examples stay as they are, ``|`` and ``*.nii`` are letters.
+    """
     blocks, literal = "\n".join(lines).split("\n\n"), False
     for number, block in enumerate(blocks):
         indented = block.startswith("    ")
@@ -61,7 +72,9 @@ def as_text(app, what, name, obj, options, lines):
             continue
         block = re.sub(r"(?<![\\*\w])\*(?=[._])", r"\\*", block).replace("|", r"\|")
         leads = block.endswith(":") and not block.startswith(":") and not indented
-        blocks[number] = block + ":" * (leads and "".join(blocks[number + 1 : number + 2]).startswith("    "))
+        blocks[number] = block + ":" * (
+            leads and "".join(blocks[number + 1 : number + 2]).startswith("    ")
+        )
     lines[:] = "\n\n".join(blocks).split("\n")
 
 

@@ -1,4 +1,7 @@
-"""What the site shows and docs/ does not hold: executed notebooks, tables made from artefacts/, a page for each module. Run by conf.py."""
+"""What the site shows and docs/ does not hold. Run by conf.py.
+
+Executed notebooks, tables made from artefacts/, and a page for each module.
+"""
 
 import ast
 from pathlib import Path
@@ -23,11 +26,11 @@ IN_JUPYTER = "(what this cell shows needs a running JupyterLab: make lab)"
 
 
 def notebooks():
-    """Copy the executed notebooks to docs/notebooks/, with a line of text where a widget would be."""
+    """Copy the executed notebooks to docs/notebooks/, with a line of text for each widget."""
     for name in EXECUTED:
         notebook = nbformat.read(ROOT / name, as_version=4)
         for cell in notebook.cells:
-            if cell.cell_type == "code" and any(WIDGET in output.get("data", {}) for output in cell.outputs):
+            if any(WIDGET in output.get("data", {}) for output in cell.get("outputs", [])):
                 cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=IN_JUPYTER)]
         _write(HERE / "notebooks" / Path(name).name, nbformat.writes(notebook))
 
@@ -40,7 +43,7 @@ def tables():
 
 
 def api():
-    """Write a page for each module to docs/api/, and the list of all modules, with what they say of themselves, to docs/tables/."""
+    """Write a page for each module to docs/api/, and the list of all of them to docs/tables/."""
     package = ROOT / "patchseg"
     pages = {HERE / "api" / f"{_name(path)}.rst": _page(path) for path in _modules(package)}
     for left in set((HERE / "api").glob("*.rst")) - set(pages):
@@ -53,7 +56,7 @@ def api():
 
 def _modules(folder):
     """List the modules of a package and of those in it, the package first."""
-    files = [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    files = [path for path in sorted(folder.glob("*.py")) if path.stem[0] != "_"]
     rooms = [path.parent for path in sorted(folder.glob("*/__init__.py"))]
     return [folder / "__init__.py", *files, *[path for room in rooms for path in _modules(room)]]
 
@@ -65,7 +68,15 @@ def _name(path):
 def _page(path):
     """Return the page of a module: a heading, what is in it, and the modules below it."""
     name = _name(path)
-    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:", "   :ignore-module-all:", ""]
+    lines = [
+        name,
+        "=" * len(name),
+        "",
+        f".. automodule:: {name}",
+        "   :members:",
+        "   :ignore-module-all:",
+        "",
+    ]
     if path.name == "__init__.py" and path.parent.parent != ROOT:
         below = [_name(child) for child in _modules(path.parent)[1:]]
         lines += [".. toctree::", "   :maxdepth: 1", "", *[f"   {child}" for child in below], ""]
@@ -75,9 +86,10 @@ def _page(path):
 def _room(folder):
     """Return a table of the modules of a package, not of those below it."""
     name = _name(folder / "__init__.py")
-    own = [path for path in _modules(folder) if path.parent == folder and path.name != "__init__.py"]
+    own = [path for path in _modules(folder)[1:] if path.parent == folder]
     rows = [f"| [{path.stem}](#{_name(path)}) | {_says(path)} |" for path in own]
-    return "\n".join([f"## [{name}](#{name})", "", _says(folder / "__init__.py"), "", "| module | |", "|---|---|", *rows, ""])
+    head = [f"## [{name}](#{name})", "", _says(folder / "__init__.py"), ""]
+    return "\n".join([*head, "| module | |", "|---|---|", *rows, ""])
 
 
 def _says(path):

@@ -1,8 +1,9 @@
-"""Check that every internal link leads somewhere: in the built site, and from the Markdown files of the project to its files.
+"""Check that every internal link of the built site and of the project's Markdown leads somewhere.
 
     python tools/check_links.py build/docs README.md CONTRIBUTING.md
 
-Also checks that the site loads no script, style, font or image from the network. Links to other sites are not followed.
+Also checks that the site loads no script, style, font or image from the network. Links to other
+sites are not followed.
 """
 
 import re
@@ -40,12 +41,22 @@ class Page(HTMLParser):
 
 def site(folder):
     """Return what is wrong in a built site, a line each."""
-    pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).rglob("*.html"))}
+    pages = {
+        path.resolve(): Page(path.read_text(encoding="utf-8"))
+        for path in sorted(Path(folder).rglob("*.html"))
+    }
     wrong = [] if pages else [f"{folder}: no page in it"]
     for path in sorted(Path(folder).rglob("*.css")):
-        wrong += [f"{path.name}: loads {link} from the network" for link in REMOTE.findall(path.read_text(encoding="utf-8"))]
+        wrong += [
+            f"{path.name}: loads {link} from the network"
+            for link in REMOTE.findall(path.read_text(encoding="utf-8"))
+        ]
     for path, page in pages.items():
-        wrong += [f"{path.name}: loads {link} from the network" for link in page.loaded if urlsplit(link).netloc]
+        wrong += [
+            f"{path.name}: loads {link} from the network"
+            for link in page.loaded
+            if urlsplit(link).netloc
+        ]
         for link in page.links + page.loaded:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
@@ -53,7 +64,11 @@ def site(folder):
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.is_file():
                 wrong.append(f"{path.name}: {link} leads to no file")
-            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
+            elif (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].anchors
+            ):
                 wrong.append(f"{path.name}: {link}: no such place on that page")
     return wrong
 
@@ -68,7 +83,11 @@ def markdown(path):
         target = path.parent / unquote(parts.path) if parts.path else path
         if not target.exists():
             wrong.append(f"{path}: {link} leads to no file")
-        elif parts.fragment and target.suffix == ".md" and parts.fragment not in slugs(target.read_text(encoding="utf-8")):
+        elif (
+            parts.fragment
+            and target.suffix == ".md"
+            and parts.fragment not in slugs(target.read_text(encoding="utf-8"))
+        ):
             wrong.append(f"{path}: {link}: no such heading in that file")
     return wrong
 
@@ -81,10 +100,17 @@ def slugs(text):
     >>> sorted(slugs("# Training the *weights*\\n## The zoo, again"))
     ['the-zoo-again', 'training-the-weights']
     """
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in HEADING.findall(FENCE.sub("", text))}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        for heading in HEADING.findall(FENCE.sub("", text))
+    }
 
 
 if __name__ == "__main__":
-    found = [line for name in sys.argv[1:] for line in (site(name) if Path(name).is_dir() else markdown(name))]
+    found = [
+        line
+        for name in sys.argv[1:]
+        for line in (site(name) if Path(name).is_dir() else markdown(name))
+    ]
     print("\n".join(found) or f"every internal link of {', '.join(sys.argv[1:])} leads somewhere")
     sys.exit(bool(found))

@@ -1,4 +1,7 @@
-"""Put the small table of results into the README, between two markers, from the tables in artefacts/. The site takes tables from here, too."""
+"""Put the small table of results into the README, from the tables in artefacts/.
+
+The site takes tables from here, too (docs/prepare.py).
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,7 @@ ORDER = ["WM", "GM", "CSF"]
 
 
 def results(zoo, curve):
-    """Return the README's table: mean Dice of GM and WM on brains of species that the network never saw, and with one labelled slice.
+    """Return the README's table: mean Dice of GM and WM on brains of species never seen.
 
     Parameters
     ----------
@@ -25,9 +28,13 @@ def results(zoo, curve):
     table : str
         Markdown.
     """
-    dice, seconds = (zoo.pivot(index="brain", columns="method", values=values).loc[zoo.brain.unique()] for values in ("dice_GM_WM", "seconds"))
+    dice, seconds = (
+        zoo.pivot(index="brain", columns="method", values=values).loc[zoo.brain.unique()]
+        for values in ("dice_GM_WM", "seconds")
+    )
     slice_ = curve[curve.slices == 1].set_index("brain").suggested
-    lines = ["| brain | patchseg | with one labelled slice | HMRF | Atropos | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
+    names = "brain | patchseg | with one labelled slice | HMRF | Atropos"
+    lines = [f"| {names} | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
     for brain, row in dice.iterrows():
         ours, *others = (f"{row[method]:.3f}" for method in METHODS)
         with_slice = f"{slice_[brain]:.3f}" if brain in slice_ else ""
@@ -38,10 +45,18 @@ def results(zoo, curve):
 
 def tissue_means(scores):
     """Mean of the three tissues: patches pooled, slices and volume as the mean over them."""
-    lines = ["| method | patches, pooled Dice | slices, Dice | slices, IoU | volume, Dice |", "|---|---|---|---|---|"]
+    lines = [
+        "| method | patches, pooled Dice | slices, Dice | slices, IoU | volume, Dice |",
+        "|---|---|---|---|---|",
+    ]
     for method, rows in scores.groupby("method", sort=False):
         mean = rows.groupby("level")[["dice_pooled", "dice_mean", "iou_mean"]].mean()
-        values = (mean.dice_pooled["patch"], mean.dice_mean["slice"], mean.iou_mean["slice"], mean.dice_mean["volume"])
+        values = (
+            mean.dice_pooled["patch"],
+            mean.dice_mean["slice"],
+            mean.iou_mean["slice"],
+            mean.dice_mean["volume"],
+        )
         lines.append(f"| {method} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     return "\n".join(lines) + "\n"
 
@@ -51,7 +66,10 @@ def filled_patches(scores):
     lines = ["| method | patches | Dice WM / GM / CSF, mean | median |", "|---|---|---|---|"]
     for method, rows in scores[scores.level == "patch"].groupby("method", sort=False):
         rows = rows.set_index("tissue").loc[ORDER]
-        mean, median = (" / ".join(f"{value:.3f}" for value in rows[f"dice_filled_{name}"]) for name in ("mean", "median"))
+        mean, median = (
+            " / ".join(f"{value:.3f}" for value in rows[f"dice_filled_{name}"])
+            for name in ("mean", "median")
+        )
         lines.append(f"| {method} | {' / '.join(map(str, rows.n_filled))} | {mean} | {median} |")
     return "\n".join(lines) + "\n"
 
@@ -65,7 +83,8 @@ def filled(text, table):
 def readme():
     """Return the README with the table of today's `artefacts/`."""
     artefacts = ROOT / "artefacts"
-    table = results(pd.read_csv(artefacts / "zoo" / "segmentation.csv"), pd.read_csv(artefacts / "adaptation" / "curve.csv"))
+    zoo = pd.read_csv(artefacts / "zoo" / "segmentation.csv")
+    table = results(zoo, pd.read_csv(artefacts / "adaptation" / "curve.csv"))
     return filled((ROOT / "README.md").read_text(encoding="utf-8"), table)
 
 
