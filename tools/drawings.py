@@ -2,7 +2,7 @@
 
     python tools/drawings.py    # a minute; needs the zoo (`patchseg zoo fetch`, or PATCHSEG_ZOO)
 
-A person and a macaque are shown. The networks have seen neither of the two brains (artefacts/across/networks).
+A person and a macaque are shown. The networks have seen neither (artefacts/across/networks).
 """
 
 from pathlib import Path
@@ -10,14 +10,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, Rectangle
+
+import patchseg
+from patchseg import figures, params, patching
 from patchseg.core.tissues import most_probable
 from patchseg.datasets import brains
 from patchseg.figures.style import Picture, legend, show_image, show_labels
 from patchseg.images import brain, grid
 from patchseg.inference import networks, views
-
-import patchseg
-from patchseg import figures, params, patching
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "figures"
