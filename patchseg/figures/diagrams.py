@@ -100,7 +100,8 @@ def _box(axes, at, level, features, kind, patch, most):
         )
         axes.add_patch(box)
     shape = f"{edge} × {edge} × {features}"
-    axes.text(at, bottom + high + 0.05, shape, ha="center", va="bottom", fontsize=9)
+    aside = 0.1 if kind == "down" and level else 0  # not on the arrow that comes from the left
+    axes.text(at + aside, bottom + high + 0.05, shape, ha="center", va="bottom", fontsize=9)
     return left, at + wide / 2, bottom, bottom + high
 
 
@@ -108,13 +109,16 @@ def _arrows(axes, places, boxes):
     """Draw the steps between boxes, which stand in the order of the computation."""
     for number in range(1, len(boxes)):
         (before, _, _), (level, _, kind) = places[number - 1 : number + 1]
-        start = boxes[number - 1][1], -DOWN * before
+        from_left, from_right, from_bottom, _ = boxes[number - 1]
         left, right, bottom, _ = boxes[number]
+        start = from_right, -DOWN * before
         if kind == "joined":
             _arrow(axes, start, ((left + 3 * right) / 4, bottom), "up")
             _arrow(axes, (boxes[1 + level][1], -DOWN * level), (left, -DOWN * level), "skip")
         else:
             step = "last" if kind == "output" else "body" if before == level else "pool"
+            if step == "pool":
+                start = (from_left + 3 * from_right) / 4, from_bottom
             _arrow(axes, start, (left, -DOWN * level), step)
 
 
@@ -170,6 +174,6 @@ def _along(axes, brightness, labels):
     axes.plot(brightness, color="black", linewidth=1.2)
     changes = np.flatnonzero(np.diff(labels)) + 1
     first, last = max([0, *changes[changes <= middle]]), min([n, *changes[changes > middle]])
-    name = ("background", *TISSUES)[labels[middle]]
+    name = dict(enumerate(("background", *TISSUES))).get(labels[middle], "unlabelled")
     axes.set(xlim=(-0.5, n - 0.5), ylim=(0, 1.05), xlabel="pixel along the line")
     axes.set_title(f"{name} in the middle: {last - first} pixels")
