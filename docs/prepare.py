@@ -51,7 +51,9 @@ def api():
     for page, text in pages.items():
         _write(page, text)
     rooms = [path.parent for path in _modules(package) if path.name == "__init__.py"]
-    _write(HERE / "tables" / "modules.md", "\n".join(map(_room, rooms)))
+    entries = ["patchseg <api/patchseg>", *_entries(package, "api/")]
+    toctree = ["```{toctree}", ":hidden:", "", *entries, "```", ""]
+    _write(HERE / "tables" / "modules.md", "\n".join([*map(_room, rooms), *toctree]))
 
 
 def _modules(folder):
@@ -65,21 +67,21 @@ def _name(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def _entries(folder, prefix=""):
+    """List what stands directly in a package, for a toctree: a short title and the page."""
+    below = [path for path in _modules(folder)[1:] if path.parent == folder]
+    below += sorted(folder.glob("*/__init__.py"))
+    names = sorted(map(_name, below))
+    return [f"{name.rpartition('.')[2]} <{prefix}{name}>" for name in names]
+
+
 def _page(path):
     """Return the page of a module: a heading, what is in it, and the modules below it."""
     name = _name(path)
-    lines = [
-        name,
-        "=" * len(name),
-        "",
-        f".. automodule:: {name}",
-        "   :members:",
-        "   :ignore-module-all:",
-        "",
-    ]
+    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:"]
+    lines += ["   :ignore-module-all:", ""]
     if path.name == "__init__.py" and path.parent.parent != ROOT:
-        below = [_name(child) for child in _modules(path.parent)[1:]]
-        lines += [".. toctree::", "   :maxdepth: 1", "", *[f"   {child}" for child in below], ""]
+        lines += [".. toctree::", "", *[f"   {entry}" for entry in _entries(path.parent)], ""]
     return "\n".join(lines)
 
 
@@ -93,8 +95,9 @@ def _room(folder):
 
 
 def _says(path):
-    """Return the first line of a module's docstring."""
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")[0]
+    """Return the first paragraph of a module's docstring, in one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def _write(path, text):
