@@ -29,6 +29,7 @@ default_role = "code"  # docstrings write names in single backticks
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}  # would be loaded from the network
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # with tables
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 suppress_warnings = [

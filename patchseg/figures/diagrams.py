@@ -63,7 +63,8 @@ def _places(settings, channels):
     levels, widths = settings.levels, settings.features
     if isinstance(widths, int):
         widths = [widths * 2**level for level in range(levels)]
-    places = [(0, 1, "input"), *[(level, width, "down") for level, width in enumerate(widths)]]
+    places = [(0, 1, "input"), *[(level, width, "down") for level, width in enumerate(widths[:-1])]]
+    places += [(levels - 1, widths[-1], "deepest")]
     for level in reversed(range(levels - 1)):
         places += [(level, 2 * widths[level], "joined"), (level, widths[level], "up")]
     return [*places, (0, channels, "output")]
@@ -101,7 +102,8 @@ def _box(axes, at, level, features, kind, patch, most):
         axes.add_patch(box)
     shape = f"{edge} × {edge} × {features}"
     aside = 0.1 if kind == "down" and level else 0  # not on the arrow that comes from the left
-    axes.text(at + aside, bottom + high + 0.05, shape, ha="center", va="bottom", fontsize=9)
+    where = (at, bottom - 0.05) if kind == "deepest" else (at + aside, bottom + high + 0.05)
+    axes.text(*where, shape, ha="center", va="top" if kind == "deepest" else "bottom", fontsize=9)
     return left, at + wide / 2, bottom, bottom + high
 
 
