@@ -22,7 +22,11 @@ from patchseg.inference import networks, views
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "figures"
 SHOWN = {"a person": ("human-nii2mesh", "people"), "a macaque": ("macaque-21mo", "no-macaque")}
-PIXELS, PATCH = 80, 64  # across the brain, as the network looks at it; of a patch
+TOP, PIXELS, PATCH = (
+    99.0,
+    80,
+    64,
+)  # percentile that is white; across the brain, as the network looks at it; of a patch
 FRAME = "#CC79A7"
 PLACES = {"a person": (0.50, 0.70), "a macaque": (0.54, 0.66)}
 """Of the patch's centre in the slice, as shares of its edges."""
@@ -30,10 +34,9 @@ PLACES = {"a person": (0.50, 0.70), "a macaque": (0.54, 0.66)}
 
 def small(name):
     """Return a brain in [0, 1], in cubes so large that its volume takes 80 pixels to the third."""
-    _, image, _, affine = brains.load(name)
-    mask, voxel_mm = image > 0, grid.voxel_size_mm(affine)
-    pixel_mm = brain.size_mm(mask, voxel_mm) / PIXELS
-    ready = brain.normalise(image, mask)[brain.bounding_box(mask)]
+    one = brains.load(name)
+    pixel_mm, voxel_mm = one.size_mm / PIXELS, one.voxel_mm
+    ready = one.normalised(TOP)[brain.bounding_box(one.mask)]
     shape = tuple(round(n * edge / pixel_mm) for n, edge in zip(ready.shape, voxel_mm, strict=True))
     return np.pad(grid.resize(ready, shape), 8)
 
@@ -132,12 +135,15 @@ def three_views(part, image, network):
 
 def borders(part, name, network):
     """Draw a part of a slice: image, network alone, and the borders that the image moved."""
-    _, image, _, affine = brains.load(name)
-    given, path = nib.Nifti1Image(image, affine), weights(network)
-    results = [patchseg.segment(given, None, path, sharpen=sharpen) for sharpen in (False, True)]
+    one = brains.load(name)
+    given, mask = (
+        nib.Nifti1Image(data, one.affine) for data in (one.image, one.mask.astype(np.uint8))
+    )
+    path = weights(network)
+    results = [patchseg.segment(given, mask, path, sharpen=sharpen) for sharpen in (False, True)]
     alone, moved = (np.asarray(result.dseg.dataobj) for result in results)
-    box = brain.bounding_box(image > 0)
-    ready = brain.normalise(image, image > 0)[box]
+    box = brain.bounding_box(one.mask)
+    ready = one.normalised(TOP)[box]
     middle = ready.shape[1] // 2
     across, up = ready.shape[0], ready.shape[2]
     cut = (slice(across // 2, across), middle, slice(up // 3, up))

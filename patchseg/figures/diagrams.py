@@ -137,7 +137,7 @@ def zoom_steps(steps):
     ----------
     steps : dict of float to (image, mask)
         The kept share of each edge, and what `augment.zoom_in` makes of the patch with it:
-        (h, w) float in [0, 1] and (h, w) uint8.
+        (h, w) float in [0, 1] and (h, w) uint8 (0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled).
 
     Returns
     -------
@@ -157,7 +157,7 @@ def zoom_steps(steps):
         above.set_title(title)
         _along(below, image[:, line], mask[:, line])
     rows[2, 0].set_ylabel("brightness")
-    legend(figure, loc="outside lower center")
+    legend(figure, *(mask for _, mask in steps.values()), loc="outside lower center")
     return figure
 
 

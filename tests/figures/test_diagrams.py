@@ -62,3 +62,9 @@ def test_zoom_steps_without_zoom_show_the_patch():
         "",
         "CSF in the middle: 8 pixels",
     ]
+
+
+def test_what_nobody_labelled_is_no_tissue():
+    figure = figures.zoom_steps({1: (np.ones((8, 8)), np.full((8, 8), 255, np.uint8))})
+    assert figure.axes[2].get_title() == "unlabelled in the middle: 8 pixels"
+    assert figure.legends[0].get_texts()[-1].get_text() == "not labelled"
