@@ -1,11 +1,11 @@
-# make repro: set up everything and reproduce every number.  make test: every test.  make lab: open the notebooks.
+# make repro: set up everything and reproduce every number.  make test: every test.  make lab: open the notebooks.  make docs: the site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup data repro test status lab lint lock reference clean
+.PHONY: setup data repro test status lab lint docs lock reference clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,11 @@ lab: data
 lint: setup
 	ruff check . && ruff format --check .
 
+docs: setup
+	@echo "== documentation: build/docs/index.html"
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
+	$(BIN)/python tools/check_links.py build/docs README.md CONTRIBUTING.md CHANGELOG.md docs/*.md
+
 # What follows is for maintainers.
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
@@ -48,4 +53,4 @@ reference: data
 	$(BIN)/python tools/reference.py
 
 clean:
-	rm -rf build work .pytest_cache .coverage*
+	rm -rf build work docs/api docs/notebooks docs/tables .pytest_cache .coverage*

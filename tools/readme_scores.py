@@ -1,28 +1,45 @@
-"""Put the score tables into the README, between two markers, from what the evaluate stage wrote."""
+"""Put the small table of results into the README, from the tables in artefacts/.
+
+The site takes tables from here, too (docs/prepare.py).
+"""
+
+from pathlib import Path
 
 import pandas as pd
 
-from patchseg.core.files import project_root, replacing
-
-START, END = "<!-- scores: made by make repro -->\n", "<!-- end of scores -->\n"
-ZOO_START, ZOO_END = "<!-- zoo: made by benchmarks/segmentation.py -->\n", "<!-- end of zoo -->\n"
-CURVE_START, CURVE_END = (
-    "<!-- curve: made by benchmarks/adaptation.py -->\n",
-    "<!-- end of curve -->\n",
-)
+ROOT = Path(__file__).parents[1]
+START, END = "<!-- results: made by tools/readme_scores.py -->\n", "<!-- end of results -->\n"
+METHODS = ("patchseg", "DIPY HMRF", "ANTs N4+Atropos")
 ORDER = ["WM", "GM", "CSF"]
 
 
-def filled_patches(scores):
-    """Dice per patch, over the patches of which the tissue fills at least 1 %: mean and median."""
-    lines = ["| method | patches | Dice WM / GM / CSF, mean | median |", "|---|---|---|---|"]
-    for method, rows in scores[scores.level == "patch"].groupby("method", sort=False):
-        rows = rows.set_index("tissue").loc[ORDER]
-        mean, median = (
-            " / ".join(f"{value:.3f}" for value in rows[f"dice_filled_{name}"])
-            for name in ("mean", "median")
-        )
-        lines.append(f"| {method} | {' / '.join(map(str, rows.n_filled))} | {mean} | {median} |")
+def results(zoo, curve):
+    """Return the README's table: mean Dice of GM and WM on brains of species never seen.
+
+    Parameters
+    ----------
+    zoo : pandas.DataFrame
+        Of `benchmarks/segmentation.py`: brain, method, dice_GM_WM, seconds.
+    curve : pandas.DataFrame
+        Of `benchmarks/adaptation.py`: brain, slices, suggested.
+
+    Returns
+    -------
+    table : str
+        Markdown.
+    """
+    dice, seconds = (
+        zoo.pivot(index="brain", columns="method", values=values).loc[zoo.brain.unique()]
+        for values in ("dice_GM_WM", "seconds")
+    )
+    slice_ = curve[curve.slices == 1].set_index("brain").suggested
+    names = "brain | patchseg | with one labelled slice | HMRF | Atropos"
+    lines = [f"| {names} | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
+    for brain, row in dice.iterrows():
+        ours, *others = (f"{row[method]:.3f}" for method in METHODS)
+        with_slice = f"{slice_[brain]:.3f}" if brain in slice_ else ""
+        times = " / ".join(f"{seconds.loc[brain, method]:.0f}" for method in METHODS)
+        lines.append(f"| {brain} | {ours} | {with_slice} | {' | '.join(others)} | {times} |")
     return "\n".join(lines) + "\n"
 
 
@@ -44,60 +61,32 @@ def tissue_means(scores):
     return "\n".join(lines) + "\n"
 
 
-def zoo_brains(table):
-    """The mean Dice of GM and WM on each brain of the zoo, a column for each method, and patchseg's
-    seconds."""
-    wide = table.pivot(index="brain", columns="method", values="dice_GM_WM").loc[
-        table.brain.unique()
-    ]
-    ours = table[table.method == "patchseg"].set_index("brain")
-    lines = [
-        (
-            "| brain | network | patchseg | DIPY HMRF | ANTs N4+Atropos | patchseg, CSF | seconds:"
-            " patchseg / HMRF / Atropos |"
-        ),
-        "|---|---|---|---|---|---|---|",
-    ]
-    seconds = table.pivot(index="brain", columns="method", values="seconds")
-    for brain, row in wide.iterrows():
-        dice = " | ".join(
-            f"{row[method]:.3f}" for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos")
+def filled_patches(scores):
+    """Dice per patch, over the patches of which the tissue fills at least 1 %: mean and median."""
+    lines = ["| method | patches | Dice WM / GM / CSF, mean | median |", "|---|---|---|---|"]
+    for method, rows in scores[scores.level == "patch"].groupby("method", sort=False):
+        rows = rows.set_index("tissue").loc[ORDER]
+        mean, median = (
+            " / ".join(f"{value:.3f}" for value in rows[f"dice_filled_{name}"])
+            for name in ("mean", "median")
         )
-        times = " / ".join(
-            f"{seconds.loc[brain, method]:.0f}"
-            for method in ("patchseg", "DIPY HMRF", "ANTs N4+Atropos")
-        )
-        lines.append(
-            f"| {brain} | {ours.network[brain]} | {dice} | {ours.dice_CSF[brain]:.3f} | {times} |"
-        )
+        lines.append(f"| {method} | {' / '.join(map(str, rows.n_filled))} | {mean} | {median} |")
     return "\n".join(lines) + "\n"
 
 
-def filled(text, start, end, parts):
-    """Put parts between two markers of a text."""
-    before, rest = text.split(start)
-    return before + start + "\n".join(parts) + end + rest.split(end)[1]
+def filled(text, table):
+    """Put a table between the two markers of a text."""
+    before, rest = text.split(START)
+    return before + START + "\n" + table + "\n" + END + rest.split(END)[1]
 
 
-root = project_root()
-scores = pd.read_csv(root / "artefacts" / "scores.csv")
-parts = [
-    "Mean of the three tissues:\n",
-    tissue_means(scores),
-    "Every tissue:\n",
-    (root / "artefacts" / "scores.md").read_text(),
-    "Per patch, over the patches of which the tissue fills at least 1 %:\n",
-    filled_patches(scores),
-]
-readme = filled((root / "README.md").read_text(), START, END, parts)
-readme = filled(
-    readme,
-    ZOO_START,
-    ZOO_END,
-    [zoo_brains(pd.read_csv(root / "artefacts" / "zoo" / "segmentation.csv"))],
-)
-curve = root / "artefacts" / "adaptation" / "curve.md"
-if curve.exists():
-    readme = filled(readme, CURVE_START, CURVE_END, [curve.read_text()])
-with replacing(root / "README.md") as temporary:
-    temporary.write_text(readme)
+def readme():
+    """Return the README with the table of today's `artefacts/`."""
+    artefacts = ROOT / "artefacts"
+    zoo = pd.read_csv(artefacts / "zoo" / "segmentation.csv")
+    table = results(zoo, pd.read_csv(artefacts / "adaptation" / "curve.csv"))
+    return filled((ROOT / "README.md").read_text(encoding="utf-8"), table)
+
+
+if __name__ == "__main__":
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")

@@ -4,6 +4,7 @@ Each function returns a `Picture`; `save` writes it as PNG, the same bytes each 
 """
 
 from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
+from patchseg.figures.diagrams import unet_diagram, zoom_steps
 from patchseg.figures.stages import (
     fold_sizes,
     learning_curve,
@@ -28,5 +29,7 @@ __all__ = [
     "slice_and_patches",
     "tissue_maps",
     "tissue_volumes",
+    "unet_diagram",
+    "zoom_steps",
     "zoomed_pairs",
 ]
