@@ -14,33 +14,31 @@ ORDER = ["WM", "GM", "CSF"]
 
 
 def results(zoo, curve):
-    """Return the README's table: mean Dice of GM and WM on brains of species never seen.
+    """Return the README's table: Dice on brains of species never seen.
 
     Parameters
     ----------
     zoo : pandas.DataFrame
-        Of `benchmarks/segmentation.py`: brain, method, dice_GM_WM, seconds.
+        Of `benchmarks/segmentation.py`: brain, method, Dice of each tissue, seconds.
     curve : pandas.DataFrame
-        Of `benchmarks/adaptation.py`: brain, slices, suggested.
+        Of `benchmarks/adaptation.py`: brain, slices, suggested (mean of GM and WM).
 
     Returns
     -------
     table : str
         Markdown.
     """
-    dice, seconds = (
-        zoo.pivot(index="brain", columns="method", values=values).loc[zoo.brain.unique()]
-        for values in ("dice_GM_WM", "seconds")
-    )
+    known = zoo.set_index(["brain", "method"])
     slice_ = curve[curve.slices == 1].set_index("brain").suggested
-    names = "brain | patchseg | with one labelled slice | HMRF | Atropos"
-    lines = [f"| {names} | seconds: patchseg / HMRF / Atropos |", "|---|---|---|---|---|---|"]
-    for brain, row in dice.iterrows():
-        ours, *others = (f"{row[method]:.3f}" for method in METHODS)
-        with_slice = f"{slice_[brain]:.3f}" if brain in slice_ else ""
-        times = " / ".join(f"{seconds.loc[brain, method]:.0f}" for method in METHODS)
-        lines.append(f"| {brain} | {ours} | {with_slice} | {' | '.join(others)} | {times} |")
-    return "\n".join(lines) + "\n"
+    names = ["brain", "patchseg", "HMRF", "Atropos", "one labelled slice: GM, WM", "seconds"]
+    lines = [names, ["---"] * len(names)]
+    for brain in zoo.brain.unique():
+        rows = [known.loc[(brain, method)] for method in METHODS]
+        dice = [" / ".join(f"{row[f'dice_{tissue}']:.2f}" for tissue in ORDER) for row in rows]
+        learned = f"{slice_[brain]:.2f}" if brain in slice_ else ""
+        seconds = " / ".join(f"{row.seconds:.0f}" for row in rows)
+        lines.append([brain, *dice, learned, seconds])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def tissue_means(scores):
