@@ -30,7 +30,14 @@ def results(zoo, curve):
     """
     known = zoo.set_index(["brain", "method"])
     slice_ = curve[curve.slices == 1].set_index("brain").suggested
-    names = ["brain", "patchseg", "HMRF", "Atropos", "one labelled slice: GM, WM", "seconds"]
+    names = [
+        "brain",
+        "patchseg",
+        "HMRF",
+        "Atropos",
+        "one labelled slice: GM, WM",
+        "seconds of the three",
+    ]
     lines = [names, ["---"] * len(names)]
     for brain in zoo.brain.unique():
         rows = [known.loc[(brain, method)] for method in METHODS]
