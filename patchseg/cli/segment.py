@@ -1,9 +1,11 @@
 """The command `patchseg segment`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from patchseg.core import runtime
 
 
 def segment(
@@ -21,8 +23,8 @@ def segment(
         str | None,
         typer.Option(
             help=(
-                "Brain mask, beside each image: '{stem}_mask.nii.gz' fills in the name. Default:"
-                " what is not 0."
+                "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
+                " each one's folder and name. Default: what is not 0."
             )
         ),
     ] = None,
@@ -72,6 +74,16 @@ def segment(
             )
         ),
     ] = True,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that compute. Default: one a core; --jobs share the cores."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["auto", "float32", "mixed_bfloat16"],
+        typer.Option(help="In which the network computes; auto: bfloat16 if the processor has it."),
+    ] = "auto",
     jobs: Annotated[
         int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")
     ] = 1,
@@ -91,17 +103,22 @@ def segment(
 
         patchseg segment my_bids_dataset --out derivatives/ --jobs 2
 
-        patchseg segment *.nii.gz --out derivatives/ --mask '{stem}_mask.nii.gz'
+        patchseg segment *.nii.gz --out derivatives/ --mask '{folder}/{stem}_mask.nii.gz'
 
     For each image: labels (1 CSF, 2 GM, 3 WM), a probability map of each tissue, uncertainty,
     volumes (mm³), a record (.json) and a report (.html). For all: volumes.tsv, qc.tsv, index.html.
-    A second run does only what is missing.
+    A second run does only what is missing, or was made with other settings. Paths are relative to
+    the current folder; {folder}, {stem} (the name without extension) and {name} (without the BIDS
+    suffix, too) are filled in for each image.
 
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
     qc.tsv), 2 the command could not start.
     """
-    from patchseg import checkpoint
-    from patchseg.inference import batch, outputs, segmentation
+    if threads:
+        runtime.set_threads(threads)
+    with runtime.quiet():  # TensorFlow greets when it is loaded
+        from patchseg import checkpoint
+        from patchseg.inference import batch, outputs, segmentation
 
     segmentation.check_settings(tuple(scale or (1.0,)), tile)
     checkpoint.read_card(weights or checkpoint.SHIPPED)
@@ -124,14 +141,16 @@ def segment(
         "n4": n4,
         "tile": tile,
         "sharpen": sharpen,
+        "threads": threads,
+        "precision": precision,
         "overwrite": overwrite,
     }
     if dry_run:
         for image, what in batch.plan(found, out, brains, options):
             print(f"{image}  {what}")
         return
-    outcomes = batch.run(found, out, brains, jobs, report, **options)
-    failed = sum(one.status == "failed" for one in outcomes)
+    outcomes = batch.run(found, out, brains, jobs, report, _one, **options)
+    failed = sum(one.failed for one in outcomes)
     if len(outcomes) > 1 or failed:
         print(
             f"{len(outcomes) - failed} of {len(outcomes)} images segmented; see"
@@ -141,3 +160,13 @@ def segment(
         print(outputs.Place(outcomes[0].image, out).report)
     if failed:
         raise typer.Exit(1)
+
+
+def _one(image, out, mask, with_report, options):
+    """Segment one image, perhaps in a process of its own, without TensorFlow's greeting."""
+    if options["threads"]:
+        runtime.set_threads(options["threads"])
+    runtime.start_quietly()
+    from patchseg.inference import batch
+
+    return batch.segment_one(image, out, mask, with_report, options)
