@@ -1,11 +1,19 @@
 """The command `patchseg segment`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from patchseg.core import runtime
+from patchseg.cli.options import (
+    HeadCheck,
+    NanAsBackground,
+    Precision,
+    Threads,
+    Volume,
+    Weights,
+    compute_with,
+)
 
 
 def segment(
@@ -28,12 +36,7 @@ def segment(
             )
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your own .weights.h5, with its .json beside it. Default: those of the package."
-        ),
-    ] = None,
+    weights: Weights = None,
     scale: Annotated[
         list[float] | None,
         typer.Option(
@@ -43,16 +46,9 @@ def segment(
             )
         ),
     ] = None,
-    volume: Annotated[int | None, typer.Option(help="Which volume of a 4D image, from 0.")] = None,
-    nan_as_background: Annotated[
-        bool,
-        typer.Option(
-            "--nan-as-background", help="Treat voxels that are NaN or infinite as background."
-        ),
-    ] = False,
-    head_check: Annotated[
-        bool, typer.Option(help="Refuse images that look like a whole head.")
-    ] = True,
+    volume: Volume = None,
+    nan_as_background: NanAsBackground = False,
+    head_check: HeadCheck = True,
     n4: Annotated[
         bool,
         typer.Option(
@@ -74,16 +70,8 @@ def segment(
             )
         ),
     ] = True,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Threads that compute. Default: one a core; --jobs share the cores."
-        ),
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "float32", "mixed_bfloat16"],
-        typer.Option(help="In which the network computes; auto: bfloat16 if the processor has it."),
-    ] = "auto",
+    threads: Threads = None,
+    precision: Precision = "auto",
     jobs: Annotated[
         int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")
     ] = 1,
@@ -114,9 +102,11 @@ def segment(
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
     qc.tsv), 2 the command could not start.
     """
+    from patchseg.core import runtime
+
     if threads:
         runtime.set_threads(threads)
-    with runtime.quiet():  # TensorFlow greets when it is loaded
+    with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
         from patchseg import checkpoint
         from patchseg.inference import batch, outputs, segmentation
 
@@ -164,9 +154,7 @@ def segment(
 
 def _one(image, out, mask, with_report, options):
     """Segment one image, perhaps in a process of its own, without TensorFlow's greeting."""
-    if options["threads"]:
-        runtime.set_threads(options["threads"])
-    runtime.start_quietly()
+    compute_with(options["threads"])
     from patchseg.inference import batch
 
     return batch.segment_one(image, out, mask, with_report, options)
