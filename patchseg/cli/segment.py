@@ -114,13 +114,8 @@ def segment(
     checkpoint.read_card(weights or checkpoint.SHIPPED)
     found = batch.find(images)
     brains = batch.masks(found, mask)
-    if mask and "{" in mask:  # a glob such as *.nii.gz takes the masks along
-        kept = [
-            (image, brain)
-            for image, brain in zip(found, brains, strict=True)
-            if image.resolve() not in {b.resolve() for b in brains if b}
-        ]
-        found, brains = map(list, zip(*kept, strict=True)) if kept else (found, brains)
+    if mask and "{" in mask:
+        found, brains = batch.without_masks(found, brains)
     batch.check_names(found, out)
     options = {
         "weights": weights,

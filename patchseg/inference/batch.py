@@ -95,44 +95,45 @@ def _is_result(path):
 
 
 def _in_folder(folder):
-    bids = [
+    """List the images of a folder, or of the BIDS dataset that it is."""
+    anat = [
         path
         for pattern in ("sub-*/anat", "sub-*/ses-*/anat")
         for path in sorted(folder.glob(pattern))
         if path.is_dir()
     ]
-    if not bids:
-        found = sorted(
-            path
-            for path in folder.iterdir()
-            if path.name.lower().endswith(volume.EXTENSIONS) and not path.name.startswith(".")
-        )
-        found = [path for path in found if not _is_result(path)]
-        if not found:
-            raise InputError(
-                f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject"
-                " (sub-*/anat) in it; name another folder"
-            )
-        return found
-    found = []
-    for anat in bids:
-        by_suffix = {
-            suffix: sorted(
-                path for path in anat.iterdir() if outputs.stem(path).endswith(f"_{suffix}")
-            )
-            for suffix in SUFFIXES
-        }
-        by_suffix = {
-            suffix: [path for path in paths if path.name.lower().endswith(volume.EXTENSIONS)]
-            for suffix, paths in by_suffix.items()
-        }
-        found += by_suffix["T1w"] or by_suffix["T2w"]
-    if not found:
-        raise InputError(
+    if anat:
+        found = [image for path in anat for image in _in_session(path)]
+        none = (
             f"{folder}: a BIDS dataset without any"
             f" {' or '.join(f'*_{suffix}' for suffix in SUFFIXES)} image; name the files themselves"
         )
+    else:
+        found = [path for path in _images(folder) if not _is_result(path)]
+        none = (
+            f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject (sub-*/anat)"
+            " in it; name another folder"
+        )
+    if not found:
+        raise InputError(none)
     return found
+
+
+def _in_session(anat):
+    """List the images of the first suffix (see `SUFFIXES`) that a session has."""
+    for suffix in SUFFIXES:
+        found = [path for path in _images(anat) if outputs.stem(path).endswith(f"_{suffix}")]
+        if found:
+            return found
+    return []
+
+
+def _images(folder):
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(volume.EXTENSIONS) and not path.name.startswith(".")
+    )
 
 
 def masks(images, pattern):
@@ -184,6 +185,14 @@ def _filled(pattern, image):
         )
     parts[1::2] = [known[word] for word in parts[1::2]]
     return Path("".join(parts))
+
+
+def without_masks(images, masks):
+    """Leave out the images that are the masks of others, which a glob such as *.nii.gz takes along;
+    return images and masks."""
+    taken = {mask.resolve() for mask in masks if mask}
+    kept = [pair for pair in zip(images, masks, strict=True) if pair[0].resolve() not in taken]
+    return tuple(map(list, zip(*kept, strict=True))) if kept else (images, masks)
 
 
 def check_names(images, out):
