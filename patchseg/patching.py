@@ -13,7 +13,7 @@ patches (64 x 64), row by row:
 import cv2
 import numpy as np
 
-from patchseg.images.grid import AXES
+from patchseg.images.grid import AXES, resize
 
 INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
 
@@ -46,7 +46,8 @@ def to_grid(image, size, square, interpolation):
         Pad with zeros to a square first, which keeps the proportions. False stretches, as the
         original recipe did.
     interpolation : {'bilinear', 'nearest'}
-        Labels take 'nearest', so that no label is invented.
+        Labels take 'nearest', so that no label is invented. 'bilinear' averages along an axis that
+        shrinks: every pixel counts, and none stands for those around it.
 
     Returns
     -------
@@ -55,6 +56,8 @@ def to_grid(image, size, square, interpolation):
     if square:
         (top, bottom), (left, right) = _square_margins(image.shape[:2])
         image = np.pad(image, [(top, bottom), (left, right)] + [(0, 0)] * (image.ndim - 2))
+    if interpolation == "bilinear":
+        image = resize(image, [min(length, size) for length in image.shape[:2]])
     return cv2.resize(
         np.ascontiguousarray(image), (size, size), interpolation=INTERPOLATION[interpolation]
     )

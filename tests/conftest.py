@@ -141,5 +141,5 @@ def network(monkeypatch):
         brain_pixels=48,
         sizes_mm=(20, 30),
     )
-    monkeypatch.setattr(networks, "load", lambda path=None: made)
+    monkeypatch.setattr(networks, "load", lambda path=None, precision="auto": made)
     return made

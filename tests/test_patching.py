@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,3 +71,23 @@ def test_keep_mask_drops_empty_patches_but_a_share():
     assert patching.keep_mask(images, 1, rng).all()
     kept = patching.keep_mask(images, 0.2, rng)
     assert kept[::2].all() and kept[1::2].mean() == pytest.approx(0.2, abs=0.06)
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_a_slice_that_shrinks_is_averaged_and_not_sampled(square):
+    """Every fourth line is 1, so the mean is 0.25; samples at every fourth pixel would see none."""
+    stripes = np.zeros((128, 128), np.float32)
+    stripes[::4] = 1
+    for image in (stripes, stripes.T):
+        assert np.allclose(patching.to_grid(image, 32, square, "bilinear"), 0.25)
+    channels = np.stack([stripes, 1 - stripes], axis=-1)
+    assert np.allclose(patching.to_grid(channels, 32, square, "bilinear"), [0.25, 0.75])
+
+
+def test_only_the_axis_that_shrinks_is_averaged():
+    """128 lines of stripes become 32 even ones; 16 columns become 32, as by OpenCV's resize."""
+    image = np.zeros((128, 16), np.float32)
+    image[::4] = np.arange(16)
+    shrunk = np.tile(np.arange(16, dtype=np.float32) / 4, (32, 1))
+    expected = cv2.resize(shrunk, (32, 32), interpolation=cv2.INTER_LINEAR)
+    assert np.allclose(patching.to_grid(image, 32, False, "bilinear"), expected, atol=1e-5)

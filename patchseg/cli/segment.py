@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from patchseg.cli.options import (
+    HeadCheck,
+    NanAsBackground,
+    Precision,
+    Threads,
+    Volume,
+    Weights,
+    compute_with,
+)
+
 
 def segment(
     images: Annotated[
@@ -21,17 +31,12 @@ def segment(
         str | None,
         typer.Option(
             help=(
-                "Brain mask, beside each image: '{stem}_mask.nii.gz' fills in the name. Default:"
-                " what is not 0."
+                "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
+                " each one's folder and name. Default: what is not 0."
             )
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your own .weights.h5, with its .json beside it. Default: those of the package."
-        ),
-    ] = None,
+    weights: Weights = None,
     scale: Annotated[
         list[float] | None,
         typer.Option(
@@ -41,16 +46,9 @@ def segment(
             )
         ),
     ] = None,
-    volume: Annotated[int | None, typer.Option(help="Which volume of a 4D image, from 0.")] = None,
-    nan_as_background: Annotated[
-        bool,
-        typer.Option(
-            "--nan-as-background", help="Treat voxels that are NaN or infinite as background."
-        ),
-    ] = False,
-    head_check: Annotated[
-        bool, typer.Option(help="Refuse images that look like a whole head.")
-    ] = True,
+    volume: Volume = None,
+    nan_as_background: NanAsBackground = False,
+    head_check: HeadCheck = True,
     n4: Annotated[
         bool,
         typer.Option(
@@ -72,6 +70,8 @@ def segment(
             )
         ),
     ] = True,
+    threads: Threads = None,
+    precision: Precision = "auto",
     jobs: Annotated[
         int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")
     ] = 1,
@@ -91,29 +91,31 @@ def segment(
 
         patchseg segment my_bids_dataset --out derivatives/ --jobs 2
 
-        patchseg segment *.nii.gz --out derivatives/ --mask '{stem}_mask.nii.gz'
+        patchseg segment *.nii.gz --out derivatives/ --mask '{folder}/{stem}_mask.nii.gz'
 
     For each image: labels (1 CSF, 2 GM, 3 WM), a probability map of each tissue, uncertainty,
     volumes (mm³), a record (.json) and a report (.html). For all: volumes.tsv, qc.tsv, index.html.
-    A second run does only what is missing.
+    A second run does only what is missing, or was made with other settings. Paths are relative to
+    the current folder; {folder}, {stem} (the name without extension) and {name} (without the BIDS
+    suffix, too) are filled in for each image.
 
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
     qc.tsv), 2 the command could not start.
     """
-    from patchseg import checkpoint
-    from patchseg.inference import batch, outputs, segmentation
+    from patchseg.core import runtime
+
+    if threads:
+        runtime.set_threads(threads)
+    with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
+        from patchseg import checkpoint
+        from patchseg.inference import batch, outputs, segmentation
 
     segmentation.check_settings(tuple(scale or (1.0,)), tile)
     checkpoint.read_card(weights or checkpoint.SHIPPED)
     found = batch.find(images)
     brains = batch.masks(found, mask)
-    if mask and "{" in mask:  # a glob such as *.nii.gz takes the masks along
-        kept = [
-            (image, brain)
-            for image, brain in zip(found, brains, strict=True)
-            if image.resolve() not in {b.resolve() for b in brains if b}
-        ]
-        found, brains = map(list, zip(*kept, strict=True)) if kept else (found, brains)
+    if mask and "{" in mask:
+        found, brains = batch.without_masks(found, brains)
     batch.check_names(found, out)
     options = {
         "weights": weights,
@@ -124,14 +126,16 @@ def segment(
         "n4": n4,
         "tile": tile,
         "sharpen": sharpen,
+        "threads": threads,
+        "precision": precision,
         "overwrite": overwrite,
     }
     if dry_run:
         for image, what in batch.plan(found, out, brains, options):
             print(f"{image}  {what}")
         return
-    outcomes = batch.run(found, out, brains, jobs, report, **options)
-    failed = sum(one.status == "failed" for one in outcomes)
+    outcomes = batch.run(found, out, brains, jobs, report, _one, **options)
+    failed = sum(one.failed for one in outcomes)
     if len(outcomes) > 1 or failed:
         print(
             f"{len(outcomes) - failed} of {len(outcomes)} images segmented; see"
@@ -141,3 +145,11 @@ def segment(
         print(outputs.Place(outcomes[0].image, out).report)
     if failed:
         raise typer.Exit(1)
+
+
+def _one(image, out, mask, with_report, options):
+    """Segment one image, perhaps in a process of its own, without TensorFlow's greeting."""
+    compute_with(options["threads"])
+    from patchseg.inference import batch
+
+    return batch.segment_one(image, out, mask, with_report, options)

@@ -3,7 +3,6 @@
 Find them, segment what is missing, go on after a bad one, and list what came out.
 """
 
-import os
 import re
 import sys
 import tempfile
@@ -22,6 +21,7 @@ SUFFIXES = (
     "T1w",
     "T2w",
 )  # of a BIDS dataset, what is segmented; T2w only where a session has no T1w
+FAILED = "failed"
 KILLED = (
     "its process was killed, probably because memory ran out; use fewer --jobs, then run the same"
     " command again"
@@ -32,13 +32,18 @@ KILLED = (
 class Outcome:
     """What became of one image.
 
-    'done', 'kept' (it was there already) or 'failed', the verdict, and the reasons.
+    'failed', or what `outputs.fulfil` did; the verdict, and the reasons.
     """
 
     image: Path
     status: str
     verdict: str = ""
     reasons: str = ""
+
+    @property
+    def failed(self):
+        """Whether there is no result."""
+        return self.status == FAILED
 
 
 def find(sources):
@@ -90,44 +95,45 @@ def _is_result(path):
 
 
 def _in_folder(folder):
-    bids = [
+    """List the images of a folder, or of the BIDS dataset that it is."""
+    anat = [
         path
         for pattern in ("sub-*/anat", "sub-*/ses-*/anat")
         for path in sorted(folder.glob(pattern))
         if path.is_dir()
     ]
-    if not bids:
-        found = sorted(
-            path
-            for path in folder.iterdir()
-            if path.name.lower().endswith(volume.EXTENSIONS) and not path.name.startswith(".")
-        )
-        found = [path for path in found if not _is_result(path)]
-        if not found:
-            raise InputError(
-                f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject"
-                " (sub-*/anat) in it; name another folder"
-            )
-        return found
-    found = []
-    for anat in bids:
-        by_suffix = {
-            suffix: sorted(
-                path for path in anat.iterdir() if outputs.stem(path).endswith(f"_{suffix}")
-            )
-            for suffix in SUFFIXES
-        }
-        by_suffix = {
-            suffix: [path for path in paths if path.name.lower().endswith(volume.EXTENSIONS)]
-            for suffix, paths in by_suffix.items()
-        }
-        found += by_suffix["T1w"] or by_suffix["T2w"]
-    if not found:
-        raise InputError(
+    if anat:
+        found = [image for path in anat for image in _in_session(path)]
+        none = (
             f"{folder}: a BIDS dataset without any"
             f" {' or '.join(f'*_{suffix}' for suffix in SUFFIXES)} image; name the files themselves"
         )
+    else:
+        found = [path for path in _images(folder) if not _is_result(path)]
+        none = (
+            f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject (sub-*/anat)"
+            " in it; name another folder"
+        )
+    if not found:
+        raise InputError(none)
     return found
+
+
+def _in_session(anat):
+    """List the images of the first suffix (see `SUFFIXES`) that a session has."""
+    for suffix in SUFFIXES:
+        found = [path for path in _images(anat) if outputs.stem(path).endswith(f"_{suffix}")]
+        if found:
+            return found
+    return []
+
+
+def _images(folder):
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(volume.EXTENSIONS) and not path.name.startswith(".")
+    )
 
 
 def masks(images, pattern):
@@ -137,32 +143,56 @@ def masks(images, pattern):
     ----------
     images : list of Path
     pattern : str or None
-        A path in which ``{stem}`` stands for the image's name without extension and ``{name}`` for
-        its BIDS name without suffix (sub-01 of sub-01_T1w.nii.gz); relative to the image's folder.
+        A path, relative to the current folder as all paths are, in which is filled in for each
+        image: ``{folder}``, its folder; ``{stem}``, its name without extension; ``{name}``, its
+        BIDS name without suffix (sub-01 of sub-01_T1w.nii.gz).
 
     Returns
     -------
     masks : list of Path or None
+
+    Raises
+    ------
+    InputError
+        If one mask is given for several images, another word is in braces, or a mask lies beside
+        its image and not where the pattern says.
     """
     if pattern is None:
         return [None] * len(images)
-    if "{" not in pattern:
-        if len(images) > 1:
-            raise InputError(
-                f"mask {pattern}: one mask for {len(images)} images; write a pattern such as"
-                " '{stem}_mask.nii.gz'"
-            )
-        return [Path(pattern)]
-    if set("{}") & set(pattern.replace("{stem}", "").replace("{name}", "")):
+    if "{" not in pattern and len(images) > 1:
         raise InputError(
-            f"mask {pattern}: only {{stem}} and {{name}} can be filled in; check the braces"
+            f"mask {pattern}: one mask for {len(images)} images; write a pattern such as"
+            " '{folder}/{stem}_mask.nii.gz'"
         )
-    places = [outputs.Place(image, ".") for image in images]
-    found = [
-        image.parent / pattern.replace("{stem}", place.stem).replace("{name}", place.name)
-        for image, place in zip(images, places, strict=True)
-    ]
-    return [None if mask == image else mask for mask, image in zip(found, images, strict=True)]
+    filled = [_filled(pattern, image) for image in images]
+    for mask, image in zip(filled, images, strict=True):
+        if not mask.exists() and (image.parent / mask).is_file():
+            raise InputError(
+                f"mask {mask}: no such file in the current folder, but it lies beside {image};"
+                f" write '{{folder}}/{pattern}'"
+            )
+    return [None if mask == image else mask for mask, image in zip(filled, images, strict=True)]
+
+
+def _filled(pattern, image):
+    place = outputs.Place(image, ".")
+    known = {"folder": str(image.parent), "stem": place.stem, "name": place.name}
+    parts = re.split(r"\{(\w*)\}", pattern)
+    if set("{}") & set("".join(parts[::2])) or not set(parts[1::2]) <= set(known):
+        raise InputError(
+            f"mask {pattern}: only {{folder}}, {{stem}} and {{name}} can be filled in; check the"
+            " braces"
+        )
+    parts[1::2] = [known[word] for word in parts[1::2]]
+    return Path("".join(parts))
+
+
+def without_masks(images, masks):
+    """Leave out the images that are the masks of others, which a glob such as *.nii.gz takes along;
+    return images and masks."""
+    taken = {mask.resolve() for mask in masks if mask}
+    kept = [pair for pair in zip(images, masks, strict=True) if pair[0].resolve() not in taken]
+    return tuple(map(list, zip(*kept, strict=True))) if kept else (images, masks)
 
 
 def check_names(images, out):
@@ -178,7 +208,7 @@ def check_names(images, out):
         taken[record] = image
 
 
-def run(images, out, masks, jobs=1, with_report=True, **options):
+def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
     """Segment images, one after the other or several at a time, and write tables and an index.
 
     Parameters
@@ -186,9 +216,11 @@ def run(images, out, masks, jobs=1, with_report=True, **options):
     images, masks : list of Path, list of Path or None
     out : Path
     jobs : int
-        Processes; each takes about 1.5 GB.
+        Processes; each takes about 1.5 GB. They share the cores unless `threads` is given.
     with_report : bool
         Write an HTML report of each.
+    one : callable, optional
+        Called in the place of `segment_one`, with its arguments, in each process.
     **options
         Of `outputs.segment_file`.
 
@@ -198,32 +230,35 @@ def run(images, out, masks, jobs=1, with_report=True, **options):
         In the order of the images.
     """
     _check_writable(out)
+    processes = min(jobs, len(images))
+    if processes > 1 and options.get("threads") is None:
+        options["threads"] = max(1, joblib.cpu_count() // processes)
     tasks = [
-        joblib.delayed(_one)(image, out, mask, with_report, jobs, options)
+        joblib.delayed(one or segment_one)(image, out, mask, with_report, options)
         for image, mask in zip(images, masks, strict=True)
     ]
-    workers = joblib.Parallel(n_jobs=min(jobs, len(tasks)), return_as="generator")
-    outcomes, done = [], workers(tasks)
-    try:
-        for outcome in progress(done, "images", len(tasks)) if len(tasks) > 1 else done:
-            say(_line(outcome), sys.stderr if outcome.status == "failed" else sys.stdout)
-            outcomes.append(outcome)
-    except TerminatedWorkerError:
-        lost = [
-            Outcome(image, "failed", reasons=f"{image}: {KILLED}")
-            for image in images[len(outcomes) :]
-        ]
-        for outcome in lost:
-            say(_line(outcome), sys.stderr)
-        outcomes += lost
+    workers = joblib.Parallel(n_jobs=processes, return_as="generator")
+    outcomes = _outcomes(images, workers(tasks))
+    names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
     report.cohort(
         out,
-        [
-            (outputs.Place(one.image, out).name, one.reasons)
-            for one in outcomes
-            if one.status == "failed"
-        ],
+        {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
+        {names[outcome.image] for outcome in outcomes if not outcome.failed},
     )
+    return outcomes
+
+
+def _outcomes(images, done):
+    """Say what becomes of each image as soon as it is known, and list it."""
+    outcomes = []
+    try:
+        for outcome in progress(done, "images", len(images)) if len(images) > 1 else done:
+            say(_line(outcome), sys.stderr if outcome.failed else sys.stdout)
+            outcomes.append(outcome)
+    except TerminatedWorkerError:
+        for image in images[len(outcomes) :]:
+            outcomes.append(Outcome(image, FAILED, reasons=f"{image}: {KILLED}"))
+            say(_line(outcomes[-1]), sys.stderr)
     return outcomes
 
 
@@ -239,7 +274,7 @@ def _check_writable(out):
 
 
 def _line(outcome):
-    if outcome.status == "failed":
+    if outcome.failed:
         return f"failed  {outcome.reasons}"
     return (
         f"{outcome.status}  {outcome.image} "
@@ -247,38 +282,38 @@ def _line(outcome):
     )
 
 
-def _one(image, out, mask, with_report, jobs, options):
+def segment_one(image, out, mask, with_report, options):
     """Segment one image.
 
     Whatever is wrong with it becomes its outcome and does not stop the others.
+
+    Parameters
+    ----------
+    image, out, mask
+        See `outputs.segment_file`.
+    with_report : bool
+    options : dict
+        Of `outputs.segment_file`.
+
+    Returns
+    -------
+    outcome : Outcome
     """
-    if jobs > 1:  # read by TensorFlow when it starts: the processes share the cores
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, joblib.cpu_count() // jobs)))
-    place = outputs.Place(image, out)
     try:
-        before = place.record.stat().st_mtime_ns if place.record.exists() else None
-        result = outputs.segment_file(image, out, mask, **options)
-        status = "kept" if before == place.record.stat().st_mtime_ns else "done"
-        if with_report and (status == "done" or not place.report.is_file()):
+        result, status = outputs.fulfil(image, out, mask, **options)
+        place = outputs.Place(image, out)
+        if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
         return Outcome(image, status, result.verdict, result.reasons)
     except InputError as error:
-        return Outcome(image, "failed", reasons=str(error))
+        why = str(error)
     except MemoryError:
-        return Outcome(
-            image,
-            "failed",
-            reasons=(
-                f"{image}: not enough memory; close other programs, use fewer --jobs or a --tile"
-                " of 256"
-            ),
+        why = (
+            f"{image}: not enough memory; close other programs, use fewer --jobs or a --tile of 256"
         )
     except Exception as error:  # one image must never stop a batch; the type says where to look
-        return Outcome(
-            image,
-            "failed",
-            reasons=f"{image}: {type(error).__name__}: {error}; please report this with the file",
-        )
+        why = f"{image}: {type(error).__name__}: {error}; please report this with the file"
+    return Outcome(image, FAILED, reasons=why)
 
 
 def _parameters(image, out, mask, options):
@@ -289,13 +324,10 @@ def _parameters(image, out, mask, options):
     settings = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
-        if name not in ("overwrite", "weights")
+        if name not in ("overwrite", "weights", "threads")
     }
-    weights = options.get("weights")
-    absolute = {
-        name: str(Path(path).resolve()) if path else None
-        for name, path in (("image", image), ("out", out), ("mask", mask), ("weights", weights))
-    }
+    paths = {"image": image, "out": out, "mask": mask, "weights": options.get("weights")}
+    absolute = {name: str(Path(path).resolve()) if path else None for name, path in paths.items()}
     return absolute | {"settings": settings}
 
 
@@ -304,19 +336,18 @@ def plan(images, out, masks, options):
 
     A list of (image, 'to do', 'done already' or the reason against it).
     """
+    settings = dict(options)
+    weights, overwrite = settings.pop("weights", None), settings.pop("overwrite", False)
     lines = []
     for image, mask in zip(images, masks, strict=True):
         place = outputs.Place(image, out)
-        settings = {
-            name: value for name, value in options.items() if name not in ("overwrite", "weights")
-        }
         try:
-            outputs.check_targets(place, mask, options.get("overwrite"))
-            asked = outputs.request(image, mask, options.get("weights"), settings)
-            there = not options.get("overwrite") and outputs.done(place, asked)
-            lines.append(
-                (image, "done already" if there else f"to do: {place.path('dseg.nii.gz')}")
-            )
+            asked = outputs.request(image, mask, weights, **settings)
+            status = outputs.needed(place, mask, asked, overwrite)
         except InputError as error:
             lines.append((image, str(error)))
+            continue
+        again = f" ({status})" if status.startswith(outputs.AGAIN) else ""
+        to_do = f"to do: {place.path('dseg.nii.gz')}{again}"
+        lines.append((image, "done already" if status == outputs.KEPT else to_do))
     return lines

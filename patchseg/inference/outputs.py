@@ -3,23 +3,26 @@
 Write them whole, and know what is there already.
 """
 
-import inspect
 import json
 import re
+import warnings
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from patchseg import __version__, checkpoint
+from patchseg import __version__
 from patchseg.core.errors import InputError
-from patchseg.core.files import project_root, sha256, write_table, write_text
+from patchseg.core.files import project_root, write_table, write_text
 from patchseg.core.tissues import COLOURS, TISSUES
 from patchseg.images import grid, volume
-from patchseg.inference.segmentation import Result, segment
+from patchseg.inference.request import differences, request
+from patchseg.inference.result import Result
+from patchseg.inference.segmentation import segment
 
 MAPS = ("uncertainty", "disagreement")
+KEPT, DONE, AGAIN = "kept", "done", "done again: other "
 _BIDS = re.compile(
     r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?(_[0-9A-Za-z]+-[0-9A-Za-z+]+)*_(?P<suffix>[0-9A-Za-z]+)"
 )
@@ -97,8 +100,11 @@ def base_folder():
         return Path.cwd()
 
 
-def segment_file(image, out, mask=None, weights=None, overwrite=False, **settings):
+def segment_file(image, out, mask=None, weights=None, *, overwrite=False, **settings):
     """Segment one image file and write the results, or read them if they are there already.
+
+    Results of the same image that were made with another mask, other weights or other settings are
+    made again, and a warning says so.
 
     Parameters
     ----------
@@ -107,40 +113,100 @@ def segment_file(image, out, mask=None, weights=None, overwrite=False, **setting
         Folder of the derivatives; made if needed.
     mask, weights : str or Path, optional
     overwrite : bool
-        Do it again.
+        Make them again in any case, and in the place of what patchseg did not make.
     **settings
         Of `patchseg.segment`.
 
     Returns
     -------
-    result : patchseg.inference.segmentation.Result
+    result : patchseg.inference.result.Result
 
     Raises
     ------
     InputError
-        See `patchseg.segment`; or if the folder holds results of another image or of other settings
-        under the same name.
+        See `patchseg.segment`; or if the folder holds files under the same names that patchseg did
+        not make, or made from another image.
+    """
+    result, status = fulfil(image, out, mask, weights, overwrite=overwrite, **settings)
+    if status.startswith(AGAIN):
+        warnings.warn(f"{image}: {status}", stacklevel=2)
+    return result
+
+
+def fulfil(image, out, mask=None, weights=None, *, overwrite=False, **settings):
+    """Do what `segment_file` does, and say what was done.
+
+    Returns
+    -------
+    result : patchseg.inference.result.Result
+    status : str
+        'kept', 'done', or 'done again: other ' and what differs.
     """
     place = Place(image, out)
-    asked = request(image, mask, weights, settings)
+    status = needed(place, mask, request(image, mask, weights, **settings), overwrite)
+    if status != KEPT:
+        write(segment(image, mask, weights, **settings), place)
+    return read(place), status
+
+
+def needed(place, mask, asked, overwrite=False):
+    """Return what is to be done for a request: 'kept' (nothing), 'done', or 'done again: ...'.
+
+    Raises
+    ------
+    InputError
+        If files are in the way that patchseg did not make, or made from another image.
+    """
     check_targets(place, mask, overwrite)
-    if not overwrite and done(place, asked):
-        return read(place)
-    write(segment(image, mask, weights, **settings), place, asked)
-    return read(place)
+    if overwrite:
+        return DONE
+    differ = differing(place, asked)
+    if differ:
+        return f"{AGAIN}{', '.join(differ)}"
+    paths = [*place.images().values(), place.path("volumes.tsv")]
+    there = _made_from(place) is not None and all(path.is_file() for path in paths)
+    return KEPT if there else DONE
+
+
+def differing(place, asked):
+    """Name what the results that are there were made with, other than what is asked for.
+
+    Raises
+    ------
+    InputError
+        If they were made from another image.
+    """
+    made = _made_from(place)
+    differ = [] if made is None else differences(asked, made)
+    if "image" in differ:
+        raise InputError(
+            f"{place.record}: made from another image of the same name; write to another folder"
+            " (--out), or replace it (--overwrite)"
+        )
+    return differ
+
+
+def _made_from(place):
+    """Return the request of the results that are there, or None if no record tells it."""
+    try:
+        made = json.loads(place.record.read_text(encoding="utf-8"))["request"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return made if isinstance(made, dict) else None
 
 
 def check_targets(place, mask, overwrite):
     """Raise InputError if a result would take the place of the image, of its mask, or of a file
     that is not a result of patchseg."""
     inputs = {Path(path).resolve() for path in (place.image, mask) if path}
+    ours = overwrite or _made_from(place) is not None
     for path in place.images().values():
         if path.resolve() in inputs:
             raise InputError(
                 f"{path}: the result would take the place of the image or its mask; write to"
                 " another folder (--out)"
             )
-        if path.is_file() and not overwrite and not place.record.is_file() and not _is_ours(path):
+        if path.is_file() and not ours and not _is_ours(path):
             raise InputError(
                 f"{path}: is there already and was not made by patchseg; write to another folder"
                 " (--out), or replace it (--overwrite)"
@@ -154,65 +220,7 @@ def _is_ours(path):
         return False
 
 
-def request(image, mask, weights, settings):
-    """Return what makes a result what it is.
-
-    The sha256 of all inputs, the settings and the version.
-    """
-    for path in filter(None, (image, mask)):
-        volume.check_file(path)
-    try:
-        sums = {"image_sha256": sha256(image), "mask_sha256": sha256(mask) if mask else None}
-    except OSError as error:
-        raise InputError(
-            f"{error.filename}: cannot be read ({error.strerror}); ask for its permission"
-            " (chmod +r)"
-        ) from error
-    every = {
-        name: one.default
-        for name, one in inspect.signature(segment).parameters.items()
-        if one.kind is one.KEYWORD_ONLY
-    } | settings
-    kept = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in sorted(every.items())
-        if name != "tile"
-    }
-    path = weights or checkpoint.SHIPPED
-    sums |= {
-        "weights_sha256": checkpoint.read_card(path)["sha256"],
-        "card_sha256": sha256(checkpoint.card_path(path)),
-    }
-    return sums | {"settings": kept, "patchseg": __version__}
-
-
-def done(place, asked):
-    """Return whether all results of a request are there.
-
-    Raises
-    ------
-    InputError
-        If results are there that were made from something else.
-    """
-    if not place.record.is_file():
-        return False
-    try:
-        made = json.loads(place.record.read_text(encoding="utf-8"))["request"]
-        differ = [name for name in asked if made.get(name) != asked[name]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
-    if differ:
-        raise InputError(
-            f"{place.record}: made with another {', '.join(differ)}; do it again (--overwrite) or"
-            " write to another folder (--out)"
-        )
-    return (
-        all(path.is_file() for path in place.images().values())
-        and place.path("volumes.tsv").is_file()
-    )
-
-
-def write(result, place, asked):
+def write(result, place):
     """Write all results of one image, each whole or not at all, the JSON last."""
     try:
         place.record.unlink(missing_ok=True)
@@ -230,22 +238,26 @@ def write(result, place, asked):
                 grid.in_bytes(np.asarray(getattr(result, name).dataobj), result.dseg), paths[name]
             )
         write_table(result.volumes, place.path("volumes.tsv"))
-        record = {
-            "Description": "Tissue labels: 0 background, 1 CSF, 2 GM, 3 WM",
-            "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
-            "Sources": [place.image.name],
-            "verdict": result.verdict,
-            "reasons": result.reasons,
-            "qc": json.loads(result.qc.to_json(orient="records")),
-            "request": asked,
-            "provenance": result.provenance,
-        }
-        write_text(place.record, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        record = json.dumps(_record(result, place), indent=2, ensure_ascii=False)
+        write_text(place.record, record + "\n")
     except OSError as error:
         raise InputError(
             f"{place.folder}: cannot be written ({error.strerror or error}); free space on the"
             " disc, or choose another folder (--out)"
         ) from error
+
+
+def _record(result, place):
+    return {
+        "Description": "Tissue labels: 0 background, 1 CSF, 2 GM, 3 WM",
+        "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
+        "Sources": [place.image.name],
+        "verdict": result.verdict,
+        "reasons": result.reasons,
+        "qc": json.loads(result.qc.to_json(orient="records")),
+        "request": result.request,
+        "provenance": result.provenance,
+    }
 
 
 def _describe(out):
@@ -270,7 +282,7 @@ def _describe(out):
 
 
 def read(place):
-    """Read the results of one image back from disc (see `segmentation.Result`)."""
+    """Read the results of one image back from disc (see `result.Result`)."""
     record = json.loads(place.record.read_text(encoding="utf-8"))
     found = {what: nib.load(path) for what, path in place.images().items()}
     probabilities = np.stack(
@@ -286,4 +298,6 @@ def read(place):
         volumes=pd.read_csv(place.path("volumes.tsv"), sep="\t"),
         qc=pd.DataFrame(record["qc"]),
         provenance=record["provenance"],
+        request=record["request"],
+        image=str(place.image),
     )

@@ -25,20 +25,18 @@ SIZE_ROOM = 1.25
 COLUMNS = ["check", "value", "good", "verdict", "reason"]
 
 
-def table(image, mask, voxel_mm, profile, fused, network):
+def table(mask, voxel_mm, profile, fused, network):
     """Check a result.
 
     Parameters
     ----------
-    image : (x, y, z) ndarray of float32 in [0, 1]
-        Normalised, RAS+.
     mask : (x, y, z) ndarray of bool
+        The brain, RAS+.
     voxel_mm : tuple of three float
     profile : (8,) ndarray of float or None
         Of `brain.depth_profile`.
-    fused : tuple
-        Probabilities and uncertainties inside the brain's box, mean probability of no tissue, each
-        view's shares.
+    fused : patchseg.inference.views.Fused
+        Inside the brain's box.
     network : patchseg.inference.networks.Network
 
     Returns
@@ -46,57 +44,56 @@ def table(image, mask, voxel_mm, profile, fused, network):
     checks : pandas.DataFrame
         check, value, good (what is expected), verdict, reason.
     """
-    probabilities, uncertainty, disagreement, outside, _ = fused
     inside = mask[brain.bounding_box(mask)]
-    counts = (
-        np.bincount((probabilities.argmax(axis=-1) + 1)[inside], minlength=4)[1:] / inside.sum()
-    )
     rows = [
-        _row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
-        for tissue, share in zip(TISSUES, counts, strict=True)
+        *_shares(fused, inside),
+        *_agreement(fused, inside),
+        *_whole_brain(mask, voxel_mm, fused, network),
     ]
-    mean = float(uncertainty[inside].mean())
-    rows.append(
-        _row("uncertainty", mean, UNCERTAINTY, f"the network is unsure (mean entropy {mean:.2f})")
-    )
-    spread = float(disagreement[inside].mean())
-    rows.append(
-        _row(
-            "disagreement", spread, DISAGREEMENT, f"the views contradict each other ({spread:.2f})"
-        )
-    )
-    rows.append(
-        _row(
-            "not brain",
-            outside,
-            OUTSIDE,
-            f"{outside:.0%} of the brain looks like none; is the mask too large, or the head"
-            " still on?",
-        )
-    )
-    faces = _clipped(mask)
-    rows.append(
-        _row(
-            "clipped",
-            faces,
-            CLIPPED,
-            f"the brain touches {faces:.0%} of a face of the image; is the field of view cut off?",
-        )
-    )
-    size, (low, high) = brain.size_mm(mask, voxel_mm), network.sizes_mm
-    limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
-    rows.append(
-        _row(
-            "brain size (mm)",
-            size,
-            limits,
-            f"the brain's volume is {size**3 / 1000:.3g} cm³, unlike those of the training; check"
-            " the voxel size and the mask",
-        )
-    )
     if profile is not None:
         rows.append(_rim(profile, network))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _shares(fused, inside):
+    """How much of the brain each tissue takes."""
+    tissues = fused.probabilities.argmax(axis=-1)[inside] + 1
+    counts = np.bincount(tissues, minlength=4)[1:] / inside.sum()
+    return [
+        _row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
+        for tissue, share in zip(TISSUES, counts, strict=True)
+    ]
+
+
+def _agreement(fused, inside):
+    """How sure the network is, and whether its views agree."""
+    mean = float(fused.uncertainty[inside].mean())
+    spread = float(fused.disagreement[inside].mean())
+    contradict = f"the views contradict each other ({spread:.2f})"
+    return [
+        _row("uncertainty", mean, UNCERTAINTY, f"the network is unsure (mean entropy {mean:.2f})"),
+        _row("disagreement", spread, DISAGREEMENT, contradict),
+    ]
+
+
+def _whole_brain(mask, voxel_mm, fused, network):
+    """Whether the mask holds one brain, a whole one, of a size that the network knows."""
+    outside, faces = fused.outside, _clipped(mask)
+    size, (low, high) = brain.size_mm(mask, voxel_mm), network.sizes_mm
+    none = (
+        f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
+    )
+    cut = f"the brain touches {faces:.0%} of a face of the image; is the field of view cut off?"
+    odd = (
+        f"the brain's volume is {size**3 / 1000:.3g} cm³, unlike those of the training; check the"
+        " voxel size and the mask"
+    )
+    limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
+    return [
+        _row("not brain", outside, OUTSIDE, none),
+        _row("clipped", faces, CLIPPED, cut),
+        _row("brain size (mm)", size, limits, odd),
+    ]
 
 
 def worst(checks):

@@ -89,64 +89,74 @@ def to_html(executed, title):
     return exporter.from_notebook_node(executed)[0]
 
 
-def cohort(out, failed=()):
+def cohort(out, failed=None, succeeded=()):
     """Write the tables of all results in a folder, `volumes.tsv` and `qc.tsv`, and the page
     `index.html` that sorts and links them.
 
     Parameters
     ----------
     out : Path
-    failed : iterable of (str, str)
-        Images without a result, and why.
+    failed : dict of str to str, optional
+        Images without a result, and why. They stay in `qc.tsv` in later runs, until they succeed.
+    succeeded : set of str
+        Images that have a result now.
     """
-    rows, volumes = [], []
-    for record_path in sorted(out.rglob("*_dseg.json")):
-        try:
-            record = json.loads(record_path.read_text(encoding="utf-8"))
-            base = record_path.name.removesuffix("_dseg.json")
-            sizes = pd.read_csv(record_path.with_name(f"{base}_volumes.tsv"), sep="\t")
-            checks = {row["check"]: row["value"] for row in record["qc"]}
-            if record["verdict"] not in _MARKS:
-                continue
-            row = {
-                "image": base,
-                "status": "done",
-                "verdict": record["verdict"],
-                "reasons": record["reasons"],
-            } | checks
-            row["seconds"] = record["provenance"]["seconds"]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
-            continue  # not one of ours, or being written
-        report = record_path.with_name(f"{base}_report.html")
-        rows.append(row | {"link": report.relative_to(out).as_posix() if report.is_file() else ""})
-        volumes.append(sizes.assign(image=base))
-    failed = [
-        {"image": name, "status": "failed", "verdict": "failed", "reasons": reason, "link": ""}
-        for name, reason in failed
+    failed = {
+        name: why for name, why in _failed_before(out).items() if name not in succeeded
+    } | dict(failed or {})
+    found = [(row, sizes) for row, sizes in _results(out) if row["image"] not in failed]
+    rows = [row for row, _ in found] + [
+        {"image": name, "status": "failed", "verdict": "failed", "reasons": why, "link": ""}
+        for name, why in failed.items()
     ]
-    names = {
-        row["image"] for row in failed
-    }  # what an earlier run left of them is not what was asked for now
-    rows = [row for row in rows if row["image"] not in names] + failed
-    volumes = [sizes for sizes in volumes if sizes.image.iloc[0] not in names]
     if not rows:
         return
     table = pd.DataFrame(rows)
     write_table(table.drop(columns="link"), out / "qc.tsv")
-    if volumes:
-        every = pd.concat(volumes)
-        write_table(
-            every[["image", *[column for column in every if column != "image"]]],
-            out / "volumes.tsv",
-        )
-        wide = (
-            every[every.tissue.isin(TISSUES)].pivot_table(
-                index="image", columns="tissue", values="volume_mm3"
-            )
-            / 1000
-        )
-        table = table.merge(wide.add_suffix(" (cm³)").reset_index(), on="image", how="left")
+    if found:
+        volumes = pd.concat([sizes for _, sizes in found])
+        columns = ["image", *[column for column in volumes if column != "image"]]
+        write_table(volumes[columns], out / "volumes.tsv")
+        table = table.merge(_in_cm3(volumes), on="image", how="left")
     write_text(out / "index.html", _page(table))
+
+
+def _failed_before(out):
+    """Return the images that failed in earlier runs and have not succeeded since, and why."""
+    try:
+        table = pd.read_csv(out / "qc.tsv", sep="\t", dtype=str, keep_default_na=False)
+        table = table[table.status == "failed"]
+        return dict(zip(table.image, table.reasons, strict=True))
+    except (OSError, ValueError, AttributeError):  # there is none, or it is not one of ours
+        return {}
+
+
+def _results(out):
+    """Yield a row of `qc.tsv` and the volumes of each result in a folder."""
+    for path in sorted(out.rglob("*_dseg.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            base = path.name.removesuffix("_dseg.json")
+            sizes = pd.read_csv(path.with_name(f"{base}_volumes.tsv"), sep="\t")
+            if record["verdict"] not in _MARKS:
+                continue
+            known = {name: record[name] for name in ("verdict", "reasons")}
+            checks = {row["check"]: row["value"] for row in record["qc"]}
+            seconds = record["provenance"]["seconds"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+            continue  # not one of ours, or being written
+        report = path.with_name(f"{base}_report.html")
+        link = report.relative_to(out).as_posix() if report.is_file() else ""
+        row = {"image": base, "status": "done", **known, **checks, "seconds": seconds, "link": link}
+        yield row, sizes.assign(image=base)
+
+
+def _in_cm3(volumes):
+    """Return a row for each image with the tissues' volumes (cm³)."""
+    wide = volumes[volumes.tissue.isin(TISSUES)].pivot_table(
+        index="image", columns="tissue", values="volume_mm3"
+    )
+    return (wide / 1000).add_suffix(" (cm³)").reset_index()
 
 
 def _page(table):

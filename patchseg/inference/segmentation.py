@@ -1,10 +1,8 @@
 """One image to its tissues: `patchseg.segment`, everything in memory, on the image's own grid."""
 
-import platform
 import sys
 import time
-from dataclasses import dataclass
-from importlib import metadata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,60 +10,19 @@ import numpy as np
 import pandas as pd
 
 from patchseg import __version__
+from patchseg.core import runtime
 from patchseg.core.errors import InputError
-from patchseg.core.runtime import free_memory, peak_memory_mb, quiet
 from patchseg.core.tissues import TISSUES
 from patchseg.images import brain, grid
-from patchseg.images.brain import read_mask
+from patchseg.images.bias import n4 as correct
 from patchseg.images.volume import name_of, read
-from patchseg.inference import calibration, qc
+from patchseg.inference import calibration, networks, qc, views
+from patchseg.inference.request import request
+from patchseg.inference.result import Result
 
 BYTES_PER_PIXEL = (
     64  # of the resampled brain: probabilities of a view and their sum, entropies, image and mask
 )
-LIBRARIES = ("tensorflow", "keras", "numpy", "nibabel", "opencv-python-headless", "scipy")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `segment` finds out about one image.
-
-    Attributes
-    ----------
-    dseg : nibabel image, uint8
-        0 background, 1 CSF, 2 GM, 3 WM.
-    probseg : nibabel image, (x, y, z, 3) float32
-        Probability of CSF, GM, WM; they sum to 1 inside the brain.
-    uncertainty, disagreement : nibabel image, float32
-        In [0, 1], see `views.Fused`.
-    volumes : pandas.DataFrame
-        A row for each tissue and for the brain: `volume_mm3` from labels, `probability_mm3` from
-        probabilities, `low_mm3` and `high_mm3` from the views that say least and most, `share` of
-        the brain.
-    qc : pandas.DataFrame
-        A row for each check: `check`, `value`, `good` (what is expected), `verdict` (good, look or
-        bad), `reason`.
-    provenance : dict
-        Versions, sha256 sums, settings, seconds, peak memory.
-    """
-
-    dseg: nib.spatialimages.SpatialImage
-    probseg: nib.spatialimages.SpatialImage
-    uncertainty: nib.spatialimages.SpatialImage
-    disagreement: nib.spatialimages.SpatialImage
-    volumes: pd.DataFrame
-    qc: pd.DataFrame
-    provenance: dict
-
-    @property
-    def verdict(self):
-        """The worst verdict of all checks: good, look or bad."""
-        return qc.worst(self.qc)
-
-    @property
-    def reasons(self):
-        """Why it is not good, in one string; empty if it is."""
-        return "; ".join(self.qc[self.qc.verdict != "good"].reason)
 
 
 def segment(
@@ -80,6 +37,8 @@ def segment(
     scales=(1.0,),
     tile=None,
     sharpen=True,
+    threads=None,
+    precision="auto",
 ):
     """Segment a brain-extracted image into CSF, GM and WM, on its own grid.
 
@@ -109,6 +68,12 @@ def segment(
     sharpen : bool
         Let the image's own intensities move the borders (see `refine`), and, for an animal that the
         weights were adapted to, what its labels said (see `calibration`).
+    threads : int, optional
+        Threads that compute; those of the libraries, usually one a core, unless given. TensorFlow
+        takes the number when it starts in a process and keeps it (see `runtime.at_most`).
+    precision : {'auto', 'float32', 'mixed_bfloat16'}
+        In which the network computes; 'auto' is bfloat16 where the processor has it (see
+        `networks.load`). The result's `provenance` tells what it was.
 
     Returns
     -------
@@ -124,53 +89,73 @@ def segment(
     >>> result = patchseg.segment(nib.load("sub-01_T1w.nii.gz"))  # doctest: +SKIP
     >>> nib.save(result.dseg, "sub-01_dseg.nii.gz")  # doctest: +SKIP
     """
-    with quiet():
-        from patchseg.images.bias import n4 as correct
-        from patchseg.inference import networks
-
     started = time.monotonic()
     check_settings(scales, tile)
-    name = name_of(image)
-    source = read(image, volume, nan_as_background)
-    data, affine = grid.ras(source)
-    voxel_mm = grid.voxel_size_mm(affine)
-    inside = brain.foreground(data, name) if mask is None else read_mask(mask, name, data, affine)
-    box = brain.bounding_box(inside)
-    if n4:
-        data = correct(data, inside, voxel_mm)
-    with quiet():
-        network = networks.load(weights)
-    ready = brain.normalise(data, inside, network.top, name)
-    profile = brain.depth_profile(ready, inside, voxel_mm)
-    if mask is None and head_check:
-        brain.check_no_head(inside, profile, name)
-    size_mm = brain.size_mm(inside, voxel_mm)
-    _check_size(name, ready[box].shape, voxel_mm, size_mm / network.brain_pixels / max(scales))
-    fused = _fused(
-        network,
-        ready[box],
-        inside[box],
-        voxel_mm,
-        [size_mm / network.brain_pixels / scale for scale in scales],
-        tile,
-    )
-    if sharpen:
-        fused = (
-            calibration.with_image(network, ready[box], fused[0], inside[box], voxel_mm),
-            *fused[1:],
+    with runtime.at_most(threads):
+        asked = request(
+            image,
+            mask,
+            weights,
+            volume=volume,
+            n4=n4,
+            scales=scales,
+            tile=tile,
+            sharpen=sharpen,
+            precision=precision,
         )
-    volumes = _volumes(fused, inside[box], voxel_mm)
-    checks = qc.table(ready, inside, voxel_mm, profile, fused, network)
-    labels = (fused[0].argmax(axis=-1) + 1).astype(np.uint8) * inside[box]
+        scan = _scan(image, mask, volume, nan_as_background)
+        if n4:
+            scan = replace(scan, data=correct(scan.data, scan.mask, scan.voxel_mm))
+        network = networks.load(weights, precision)
+        ready = brain.normalise(scan.data, scan.mask, network.top, scan.name)
+        profile = brain.depth_profile(ready, scan.mask, scan.voxel_mm)
+        if mask is None and head_check:
+            brain.check_no_head(scan.mask, profile, scan.name)
+        fused = _fused(network, scan, ready, scales, tile)
+        if sharpen:
+            fused = _sharpened(network, scan, ready, fused)
+        checks = qc.table(scan.mask, scan.voxel_mm, profile, fused, network)
+        made = _provenance(network, scan, scales, sharpen, precision, started)
     return Result(
-        dseg=_own_grid(labels, source, box, data.shape),
-        probseg=_own_grid(fused[0], source, box, data.shape),
-        uncertainty=_own_grid(fused[1], source, box, data.shape),
-        disagreement=_own_grid(fused[2], source, box, data.shape),
-        volumes=volumes,
+        **_images(scan, fused),
+        volumes=_volumes(fused, scan.inside, scan.voxel_mm),
         qc=checks,
-        provenance=_provenance(network, size_mm, scales, sharpen, started),
+        provenance=made,
+        request=asked,
+        image=str(image) if isinstance(image, str | Path) else image.get_filename(),
     )
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """An image that was read: data and mask in RAS+ order, and the brain's box."""
+
+    name: str
+    source: nib.spatialimages.SpatialImage
+    data: np.ndarray
+    mask: np.ndarray
+    voxel_mm: tuple
+    box: tuple
+
+    @property
+    def inside(self):
+        """The mask in the brain's box."""
+        return self.mask[self.box]
+
+    @property
+    def size_mm(self):
+        """The brain's size (see `brain.size_mm`)."""
+        return brain.size_mm(self.mask, self.voxel_mm)
+
+
+def _scan(image, mask, volume, fill):
+    name, source = name_of(image), read(image, volume, fill)
+    data, affine = grid.ras(source)
+    inside = (
+        brain.foreground(data, name) if mask is None else brain.read_mask(mask, name, data, affine)
+    )
+    voxel_mm = grid.voxel_size_mm(affine)
+    return _Scan(name, source, data, inside, voxel_mm, brain.bounding_box(inside))
 
 
 def _check_size(name, shape, voxel_mm, pixel_mm):
@@ -179,7 +164,7 @@ def _check_size(name, shape, voxel_mm, pixel_mm):
     A mask of scattered voxels, or a large scale.
     """
     pixels = [max(1.0, n * size / pixel_mm) for n, size in zip(shape, voxel_mm, strict=True)]
-    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, free_memory()
+    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, runtime.free_memory()
     if need > free:
         shown = " x ".join(f"{n:.0f}" for n in pixels)
         raise InputError(
@@ -202,38 +187,31 @@ def check_settings(scales, tile):
         )
 
 
-def _fused(network, image, mask, voxel_mm, pixels_mm, tile):
-    """Average over the scales.
+def _fused(network, scan, image, scales, tile):
+    """Look at all scales, and average."""
+    pixels_mm = [scan.size_mm / network.brain_pixels / scale for scale in scales]
+    image = image[scan.box]
+    _check_size(scan.name, image.shape, scan.voxel_mm, min(pixels_mm))
+    return views.mean(
+        [
+            views.fuse(network.model, image, scan.inside, scan.voxel_mm, pixel_mm, tile)
+            for pixel_mm in pixels_mm
+        ]
+    )
 
-    Probabilities, uncertainty, disagreement, outside, and each view's shares.
-    """
-    from patchseg.inference import views
 
-    looks = [
-        views.fuse(network.model, image, mask, voxel_mm, pixel_mm, tile) for pixel_mm in pixels_mm
-    ]
-    if len(looks) == 1:
-        one = looks[0]
-        return (
-            one.probabilities,
-            one.uncertainty,
-            one.disagreement,
-            one.outside,
-            list(one.shares.values()),
-        )
-    mean = [
-        np.mean([getattr(look, name) for look in looks], axis=0)
-        for name in ("probabilities", "uncertainty", "disagreement", "outside")
-    ]
-    return *mean, [share for look in looks for share in look.shares.values()]
+def _sharpened(network, scan, image, fused):
+    probabilities = calibration.with_image(
+        network, image[scan.box], fused.probabilities, scan.inside, scan.voxel_mm
+    )
+    return replace(fused, probabilities=probabilities)
 
 
 def _volumes(fused, mask, voxel_mm):
-    probabilities, *_, shares = fused
     voxel_mm3, total = float(np.prod(voxel_mm)), int(mask.sum())
-    counts = np.bincount((probabilities.argmax(axis=-1) + 1)[mask], minlength=4)[1:]
-    sums = probabilities.sum(axis=(0, 1, 2), dtype=np.float64)
-    each = np.array([*shares, sums / total]) * total
+    counts = np.bincount((fused.probabilities.argmax(axis=-1) + 1)[mask], minlength=4)[1:]
+    sums = fused.probabilities.sum(axis=(0, 1, 2), dtype=np.float64)
+    each = np.array([*fused.shares, sums / total]) * total
     rows = [
         (
             tissue,
@@ -251,26 +229,35 @@ def _volumes(fused, mask, voxel_mm):
     )
 
 
-def _own_grid(part, source, box, shape):
-    whole = np.zeros((*shape, *part.shape[3:]), part.dtype)
-    whole[box] = part
-    return grid.like(whole, source)
+def _images(scan, fused):
+    """Return the images of a `Result`, on the grid of the image."""
+    labels = (fused.probabilities.argmax(axis=-1) + 1).astype(np.uint8) * scan.inside
+    parts = {
+        "dseg": labels,
+        "probseg": fused.probabilities,
+        "uncertainty": fused.uncertainty,
+        "disagreement": fused.disagreement,
+    }
+    return {name: _own_grid(part, scan) for name, part in parts.items()}
 
 
-def _provenance(network, size_mm, scales, sharpen, started):
+def _own_grid(part, scan):
+    whole = np.zeros((*scan.data.shape, *part.shape[3:]), part.dtype)
+    whole[scan.box] = part
+    return grid.like(whole, scan.source)
+
+
+def _provenance(network, scan, scales, sharpen, precision, started):
     return {
         "patchseg": __version__,
         "weights": network.path.name,
         "weights_sha256": network.card["sha256"],
-        "pixel_mm": [round(size_mm / network.brain_pixels / scale, 4) for scale in scales],
-        "brain_size_mm": round(size_mm, 2),
+        "pixel_mm": [round(scan.size_mm / network.brain_pixels / scale, 4) for scale in scales],
+        "brain_size_mm": round(scan.size_mm, 2),
         "sharpened": sharpen,
-        "calibrated": sharpen and network.calibrates(size_mm),
-        "libraries": (
-            {"python": platform.python_version()}
-            | {name: metadata.version(name) for name in LIBRARIES}
-        ),
+        "calibrated": sharpen and network.calibrates(scan.size_mm),
+        **runtime.computing(precision),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started, 2),
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": runtime.peak_memory_mb(),
     }

@@ -89,7 +89,7 @@ class Fused:
         possible entropy.
     outside : float
         Mean probability, inside the brain, that it is none.
-    shares : dict of str to (3,) ndarray of float
+    shares : tuple of (3,) ndarray of float
         For each view, the share of the brain that each tissue takes.
     """
 
@@ -97,7 +97,7 @@ class Fused:
     uncertainty: np.ndarray
     disagreement: np.ndarray
     outside: float
-    shares: dict
+    shares: tuple
 
 
 def fuse(network, image, mask, voxel_mm, pixel_mm, tile=None):
@@ -124,42 +124,72 @@ def fuse(network, image, mask, voxel_mm, pixel_mm, tile=None):
     -------
     fused : Fused
     """
+    small, brain, inner = _at_pixels(image, mask, voxel_mm, pixel_mm)
+    weights = view_weights(image.shape, voxel_mm, pixel_mm)
+    total, entropies, shares = _all_views(network, small, brain, weights, tile or LARGEST)
+    found = resize(np.concatenate([total, entropies[..., None]], axis=-1)[inner], image.shape)
+    probabilities = _normalised(found[..., :-1]) * mask[..., None]
+    uncertainty = _entropy(probabilities) * mask
+    return Fused(
+        probabilities=probabilities,
+        uncertainty=uncertainty,
+        disagreement=np.clip(uncertainty - found[..., -1], 0, 1) * mask,
+        outside=float(1 - np.minimum(found[..., :-1].sum(axis=-1)[mask], 1).mean()),
+        shares=shares,
+    )
+
+
+def mean(looks):
+    """Average what was fused at several scales.
+
+    Parameters
+    ----------
+    looks : list of Fused
+
+    Returns
+    -------
+    fused : Fused
+        With the shares of all views of all scales.
+    """
+    if len(looks) == 1:
+        return looks[0]
+    names = ("probabilities", "uncertainty", "disagreement", "outside")
+    return Fused(
+        **{name: np.mean([getattr(look, name) for look in looks], axis=0) for name in names},
+        shares=tuple(share for look in looks for share in look.shares),
+    )
+
+
+def _at_pixels(image, mask, voxel_mm, pixel_mm):
+    """Resample image and mask to cubes of `pixel_mm` and pad them; return them, and where they
+    lie."""
     shape = tuple(
         max(1, round(n * size / pixel_mm)) for n, size in zip(image.shape, voxel_mm, strict=True)
     )
     pad = [(MARGIN, MARGIN) if n > 1 else (0, 0) for n in shape]
     inner = tuple(slice(before, before + n) for (before, _), n in zip(pad, shape, strict=True))
-    small, brain = (
-        np.pad(resize(image, shape), pad),
-        np.pad(resize(mask.astype(np.float32), shape) > 0.5, pad),
-    )
-    weights = view_weights(image.shape, voxel_mm, pixel_mm)
-    total = np.zeros((*small.shape, len(TISSUES)), np.float32)
-    entropies, shares = np.zeros(small.shape, np.float32), {}
+    brain = resize(mask.astype(np.float32), shape) > 0.5
+    return np.pad(resize(image, shape), pad), np.pad(brain, pad), inner
+
+
+def _all_views(network, image, brain, weights, tile):
+    """Return the views' weighted probabilities (x, y, z, 3) and entropies (x, y, z), and each
+    one's shares of the brain."""
+    total = np.zeros((*image.shape, len(TISSUES)), np.float32)
+    entropies, shares = np.zeros(image.shape, np.float32), []
     bar = progress_bar("slices", sum(_filled(brain, axis).size for axis in weights))
     for axis, weight in weights.items():
-        seen = _view(network, small, brain, axis, tile or LARGEST, bar)
+        seen = _view(network, image, brain, axis, tile, bar)
         total += weight * seen
         tissues = _normalised(seen)
         entropies += weight * _entropy(tissues)
-        shares[axis] = (
+        shares.append(
             tissues[brain].mean(axis=0, dtype=np.float64)
             if brain.any()
             else np.full(len(TISSUES), np.nan)
         )
     bar.close()
-    found = resize(np.concatenate([total, entropies[..., None]], axis=-1)[inner], image.shape)
-    inside = mask[..., None]
-    probabilities = _normalised(found[..., :-1]) * inside
-    uncertainty = _entropy(probabilities) * mask
-    outside = float(1 - np.minimum(found[..., :-1].sum(axis=-1)[mask], 1).mean())
-    return Fused(
-        probabilities,
-        uncertainty,
-        np.clip(uncertainty - found[..., -1], 0, 1) * mask,
-        outside,
-        shares,
-    )
+    return total, entropies, tuple(shares)
 
 
 def view_weights(shape, voxel_mm, pixel_mm):

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +12,9 @@ import pandas as pd
 import pytest
 from conftest import ball_brain, write_nifti
 
+import patchseg
 from patchseg.cli import main
+from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
 from patchseg.inference import batch, outputs, report
@@ -107,15 +110,125 @@ def test_a_second_run_does_only_what_is_missing(network, folder, tmp_path, monke
     assert contents(out)[out / "a_dseg.nii.gz"] != before[out / "a_dseg.nii.gz"]
 
 
-def test_results_of_other_settings_are_not_overwritten_in_silence(
+@pytest.mark.parametrize(
+    "option", [["--no-head-check"], ["--nan-as-background"], ["--volume", "0"], ["--threads", "1"]]
+)
+def test_a_setting_that_changes_no_voxel_keeps_the_result(
+    network, folder, tmp_path, monkeypatch, capsys, option
+):
+    arguments = (folder / "a.nii.gz", "--out", tmp_path / "out", "--no-report")
+    assert run(monkeypatch, *arguments) == 0
+    before = contents(tmp_path / "out")
+    threads = runtime.threads()  # TensorFlow keeps its number for good
+    monkeypatch.setattr(runtime, "set_threads", lambda count: None)
+    monkeypatch.setattr(runtime, "at_most", lambda count: nullcontext())
+    assert run(monkeypatch, *arguments, *option) == 0
+    assert "kept" in capsys.readouterr().out and runtime.threads() == threads
+    kept = contents(tmp_path / "out")
+    assert all(kept[path] == before[path] for path in before if path.suffix != ".tsv")
+
+
+@pytest.mark.parametrize(
+    ("option", "differs"),
+    [
+        (["--scale", "1.5"], "scales"),
+        (["--no-sharpen"], "sharpen"),
+        (["--tile", "64"], "tile"),
+        (["--precision", "float32"], "precision"),
+        (["--mask", "mask.nii.gz"], "mask"),
+    ],
+)
+def test_another_request_is_done_again_and_says_so(
+    network, folder, tmp_path, monkeypatch, capsys, option, differs
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "precision", lambda wanted: wanted.replace("auto", "bfloat16"))
+    write_nifti(tmp_path / "mask.nii.gz", (ball_brain()[1] > 1).astype(np.uint8))
+    out = tmp_path / "out"
+    arguments = [folder / "a.nii.gz", "--out", out, "--no-report"]
+    assert run(monkeypatch, *arguments) == 0
+    arguments += option
+    before = contents(out)
+    assert run(monkeypatch, *arguments, "--dry-run") == 0
+    assert f"a_dseg.nii.gz (done again: other {differs})" in capsys.readouterr().out
+    assert run(monkeypatch, *arguments) == 0
+    assert f"done again: other {differs}  " in capsys.readouterr().out
+    assert contents(out)[out / "a_dseg.nii.gz"] != before[out / "a_dseg.nii.gz"]
+    assert run(monkeypatch, *arguments) == 0
+    assert "kept" in capsys.readouterr().out
+
+
+def test_the_function_warns_when_it_does_something_again(network, folder, tmp_path):
+    outputs.segment_file(folder / "a.nii.gz", tmp_path)
+    with pytest.warns(UserWarning, match="a.nii.gz: done again: other scales, sharpen"):
+        outputs.segment_file(folder / "a.nii.gz", tmp_path, scales=(2.0,), sharpen=False)
+
+
+def test_results_of_another_image_of_the_same_name_stay(
     network, folder, tmp_path, monkeypatch, capsys
 ):
     out = tmp_path / "out"
+    write_nifti(tmp_path / "other" / "a.nii.gz", ball_brain()[0] + np.float32(1))
     assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") == 0
     before = contents(out)
-    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report", "--scale", "1.5") == 1
-    assert "made with another settings" in capsys.readouterr().err
+    assert run(monkeypatch, tmp_path / "other" / "a.nii.gz", "--out", out, "--no-report") == 1
+    assert "made from another image of the same name" in capsys.readouterr().err
     assert contents(out)[out / "a_dseg.nii.gz"] == before[out / "a_dseg.nii.gz"]
+
+
+def test_a_result_in_memory_is_saved_as_the_command_writes_it(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    """The command then finds its own work done."""
+    image = folder / "a.nii.gz"
+    saved = patchseg.segment(image).save(tmp_path / "saved")
+    assert saved == tmp_path / "saved" / "a_dseg.nii.gz"
+    assert run(monkeypatch, image, "--out", tmp_path / "command", "--no-report") == 0
+    for path in (tmp_path / "command").glob("a_*"):
+        if path.name != "a_dseg.json":
+            assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes()
+    records = [
+        json.loads((tmp_path / name / "a_dseg.json").read_text()) for name in ("saved", "command")
+    ]
+    assert records[0]["request"] == records[1]["request"] and set(records[0]) == set(records[1])
+    assert run(monkeypatch, image, "--out", tmp_path / "saved", "--no-report") == 0
+    assert "kept" in capsys.readouterr().out
+
+
+def test_a_result_without_a_file_needs_a_name_to_be_saved(network, folder, tmp_path):
+    result = patchseg.segment(nib.Nifti1Image(ball_brain()[0], np.eye(4)))
+    with pytest.raises(InputError, match="has no name; give one"):
+        result.save(tmp_path)
+    saved = result.save(tmp_path, "sub-01_T1w")
+    assert saved == tmp_path / "sub-01" / "anat" / "sub-01_dseg.nii.gz" and saved.is_file()
+    result.save(tmp_path, "sub-01_T1w")
+    other = patchseg.segment(nib.Nifti1Image(ball_brain()[0] * 2, np.eye(4)))
+    with pytest.raises(InputError, match="made from another image of the same name"):
+        other.save(tmp_path, "sub-01_T1w")
+    other.save(tmp_path, "sub-01_T1w", overwrite=True)
+    mine = write_nifti(tmp_path / "mine_dseg.nii.gz", ball_brain()[1])
+    with pytest.raises(InputError, match="was not made by patchseg"):
+        result.save(tmp_path, "mine")
+    assert np.array_equal(nib.load(mine).get_fdata(), ball_brain()[1])
+
+
+def test_a_failure_is_listed_until_the_image_succeeds(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "out"
+
+    def statuses(name, code):
+        assert run(monkeypatch, folder / name, "--out", out, "--no-report") == code
+        return pd.read_csv(out / "qc.tsv", sep="\t").set_index("image").status.to_dict()
+
+    assert statuses("broken.nii.gz", 1) == {"broken": "failed"}
+    assert statuses("a.nii.gz", 0) == {"a": "done", "broken": "failed"}
+    assert "truncated" in (out / "qc.tsv").read_text() and "3" not in statuses("a.nii.gz", 0)
+    shutil.copy(folder / "a.nii.gz", folder / "broken.nii.gz")
+    assert statuses("broken.nii.gz", 0) == {"a": "done", "broken": "done"}
+    (folder / "a.nii.gz").write_bytes(b"")
+    assert statuses("a.nii.gz", 1) == {"a": "failed", "broken": "done"}
+    assert statuses("b.nii.gz", 0) == {"a": "failed", "b": "done", "broken": "done"}
 
 
 def test_what_is_read_back_is_what_was_found(network, folder, tmp_path):
@@ -175,25 +288,35 @@ def test_masks_are_found_by_pattern_and_left_out_of_the_images(
     for name in "ab":
         write_nifti(folder / f"{name}_mask.nii.gz", (labels > 1).astype(np.uint8))
     (folder / "broken.nii.gz").unlink()
-    out = tmp_path / "out"
-    assert (
-        run(
-            monkeypatch,
-            *sorted(folder.glob("*.nii.gz")),
-            "--out",
-            out,
-            "--mask",
-            "{stem}_mask.nii.gz",
-            "--no-report",
-        )
-        == 0
-    )
+    out, images = tmp_path / "out", sorted(folder.glob("*.nii.gz"))
+    mask = ["--mask", "{folder}/{stem}_mask.nii.gz"]
+    assert run(monkeypatch, *images, "--out", out, *mask, "--no-report") == 0
     assert {path.name for path in out.glob("*_dseg.nii.gz")} == {"a_dseg.nii.gz", "b_dseg.nii.gz"}
     assert np.array_equal(nib.load(out / "a_dseg.nii.gz").get_fdata() > 0, labels > 1)
-    with pytest.raises(InputError, match="one mask for 2 images"):
-        batch.masks([folder / "a.nii.gz", folder / "b.nii.gz"], "mask.nii.gz")
-    with pytest.raises(InputError, match="only {stem} and {name}"):
-        batch.masks([folder / "a.nii.gz"], "{subject}.nii.gz")
+
+
+def test_a_mask_is_relative_to_the_current_folder_with_and_without_braces(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = [Path("in/sub-01_T1w.nii.gz"), Path("in/b.nii")]
+    for path in (*images, Path("in/b_mask.nii"), Path("masks/b.nii"), Path("masks/sub-01.nii")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    assert batch.masks(images, "masks/{name}.nii") == [
+        Path("masks/sub-01.nii"),
+        Path("masks/b.nii"),
+    ]
+    assert batch.masks(images[1:], "{folder}/{stem}_mask.nii") == [Path("in/b_mask.nii")]
+    assert batch.masks(images[1:], "masks/b.nii") == [Path("masks/b.nii")]
+    assert batch.masks([Path("b.nii")], "{folder}/{stem}_mask.nii") == [Path("b_mask.nii")]
+    assert batch.masks(images, None) == [None, None]
+    for pattern in ("{stem}_mask.nii", "b_mask.nii"):
+        with pytest.raises(InputError, match=r"lies beside in/b.nii; write '{folder}/.*_mask.nii'"):
+            batch.masks(images[1:], pattern)
+    with pytest.raises(InputError, match="one mask for 2 images; write a pattern"):
+        batch.masks(images, "mask.nii.gz")
+    for odd in ("{subject}.nii.gz", "{stem", "a}{stem}"):
+        with pytest.raises(InputError, match="only {folder}, {stem} and {name}"):
+            batch.masks(images, odd)
 
 
 def test_bids_datasets_folders_and_files_are_found(dataset, tmp_path):
@@ -352,6 +475,8 @@ def test_the_command_by_itself_writes_reports_that_a_browser_shows(folder, tmp_p
         done.returncode == 1
         and "2 of 3 images segmented" in done.stdout
         and "Traceback" not in done.stderr
+        and "TensorFlow" not in done.stderr
+        and "0000 00:00" not in done.stderr
     )
     record = json.loads((out / "a_dseg.json").read_text())
     assert record["request"]["weights_sha256"] == record["provenance"]["weights_sha256"]

@@ -1,15 +1,22 @@
 import itertools
 import os
+import random
 
+import cv2
+import keras
 import nibabel as nib
 import numpy as np
 import pytest
 from conftest import ball_brain, write_nifti
+from tensorflow.python.eager import context
+from tensorflow.python.framework import config
 
 import patchseg
+from patchseg import checkpoint
+from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain, grid, volume
-from patchseg.inference import qc
+from patchseg.inference import networks, qc
 
 
 def ball(affine=None, shape=(40, 36, 32)):
@@ -178,3 +185,68 @@ def test_a_bias_field_of_40_percent_costs_less_than_002_dice():
     assert field.min() < 0.65 and field.max() > 1.35
     even, biased = dice(image), dice((image * field).astype(np.float32))
     assert even > 0.8 and even - biased < 0.02
+
+
+def state():
+    """What a process shares with everything else that runs in it."""
+    return {
+        "numpy": [str(part) for part in np.random.get_state()],
+        "python": random.getstate(),
+        "precision": keras.config.dtype_policy().name,
+        "floats": (keras.config.floatx(), keras.config.image_data_format()),
+        "environment": dict(os.environ),
+        "standard error": (os.fstat(2).st_dev, os.fstat(2).st_ino),
+        "threads": cv2.getNumThreads(),
+        "determinism": config.is_op_determinism_enabled(),
+        "seed": context.global_seed(),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*hardly agree")
+def test_a_call_of_the_library_leaves_the_process_as_it_was(tmp_path, monkeypatch):
+    """Each public function, with a real network, while the user computes in another precision."""
+    image, labels = ball_brain((24, 24, 24))
+    image, painted = nib.Nifti1Image(image, np.eye(4)), np.zeros_like(labels)
+    painted[:, 12] = labels[:, 12]
+    keras.config.set_dtype_policy("mixed_float16")
+    redirected, dup2 = [], os.dup2
+    monkeypatch.setattr(os, "dup2", lambda *to: redirected.append(to) or dup2(*to))
+    calls = {
+        "load": lambda: networks.load(checkpoint.SHIPPED, "float32"),
+        "segment": lambda: patchseg.segment(image, scales=(0.5,)),
+        "suggest": lambda: patchseg.suggest(image, 1),
+        "adapt": lambda: patchseg.adapt(
+            image,
+            nib.Nifti1Image(painted, np.eye(4)),
+            out=tmp_path / "a.weights.h5",
+            steps=1,
+        ),
+        "save": lambda: patchseg.segment(image, scales=(0.5,)).save(tmp_path, "a"),
+    }
+    try:
+        for name, call in calls.items():
+            own, before = keras.layers.Dense(1).name, state()
+            call()
+            assert state() == before and not redirected, name
+            number = int(keras.layers.Dense(1).name.partition("_")[2])
+            assert number == int(own.partition("_")[2] or 0) + 1, name
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_the_record_tells_what_computed_it(network):
+    made = patchseg.segment(ball()[0], precision="float32").provenance
+    assert made["precision"] == "float32" and made["threads"] == runtime.threads()
+    assert made["libraries"]["keras"] == keras.__version__ and made["processor"]
+    with pytest.raises(InputError, match="precision 'half' is unknown"):
+        patchseg.segment(ball()[0], precision="half")
+    with pytest.raises(InputError, match="TensorFlow runs in this process"):
+        context.ensure_initialized()
+        patchseg.segment(ball()[0], threads=runtime.threads() + 1)
+
+
+def test_a_network_computes_in_the_precision_that_is_asked_for():
+    found = {name: networks.load(precision=name).model for name in runtime.PRECISIONS[1:]}
+    for name, model in found.items():
+        assert {layer.dtype_policy.name for layer in model.layers[1:-1]} == {name}
+    assert networks.load().model is found[runtime.precision("auto")]

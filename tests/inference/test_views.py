@@ -55,7 +55,7 @@ def test_fuse_gives_probabilities_that_sum_to_1_inside_and_0_outside(thresholds)
     assert fused.disagreement.max() < 1e-5 and fused.outside < 0.01
     assert all(
         np.allclose(share, np.bincount(labels[mask])[1:] / mask.sum(), atol=0.01)
-        for share in fused.shares.values()
+        for share in fused.shares
     )
 
 

@@ -1,0 +1,94 @@
+"""What is found out about one image."""
+
+from dataclasses import dataclass, field
+
+import nibabel as nib
+import pandas as pd
+
+from patchseg.core.errors import InputError
+from patchseg.inference import qc
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `segment` finds out about one image.
+
+    Attributes
+    ----------
+    dseg : nibabel image, uint8
+        0 background, 1 CSF, 2 GM, 3 WM.
+    probseg : nibabel image, (x, y, z, 3) float32
+        Probability of CSF, GM, WM; they sum to 1 inside the brain.
+    uncertainty, disagreement : nibabel image, float32
+        In [0, 1], see `views.Fused`.
+    volumes : pandas.DataFrame
+        A row for each tissue and for the brain: `volume_mm3` from labels, `probability_mm3` from
+        probabilities, `low_mm3` and `high_mm3` from the views that say least and most, `share` of
+        the brain.
+    qc : pandas.DataFrame
+        A row for each check: `check`, `value`, `good` (what is expected), `verdict` (good, look or
+        bad), `reason`.
+    provenance : dict
+        What computed it (see `runtime.computing`), sha256 sums, sizes, seconds, peak memory.
+    request : dict
+        What it was made from (see `request.request`).
+    image : str or None
+        The path of the image; None if it came from memory without one.
+    """
+
+    dseg: nib.spatialimages.SpatialImage
+    probseg: nib.spatialimages.SpatialImage
+    uncertainty: nib.spatialimages.SpatialImage
+    disagreement: nib.spatialimages.SpatialImage
+    volumes: pd.DataFrame
+    qc: pd.DataFrame
+    provenance: dict
+    request: dict = field(repr=False)
+    image: str | None = None
+
+    @property
+    def verdict(self):
+        """The worst verdict of all checks: good, look or bad."""
+        return qc.worst(self.qc)
+
+    @property
+    def reasons(self):
+        """Why it is not good, in one string; empty if it is."""
+        return "; ".join(self.qc[self.qc.verdict != "good"].reason)
+
+    def save(self, folder, name=None, *, overwrite=False):
+        """Write the files that `patchseg segment` writes, under the same BIDS-derivatives names.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Of the derivatives; made if needed.
+        name : str, optional
+            Of the image, for example ``sub-01_T1w``; that of its file unless given.
+        overwrite : bool
+            Also replace files that patchseg did not make, or made from another image.
+
+        Returns
+        -------
+        dseg : Path
+            The others lie beside it.
+
+        Raises
+        ------
+        InputError
+            If there is no name, the files of somebody else are there, or the folder cannot be
+            written to.
+        """
+        from patchseg.inference import outputs
+
+        if not (name or self.image):
+            raise InputError(
+                "the image came from memory and has no name; give one, for example"
+                " save(folder, name='sub-01_T1w')"
+            )
+        place = outputs.Place(name or self.image, folder)
+        outputs.check_targets(place, None, overwrite)
+        if not overwrite:
+            outputs.differing(place, self.request)
+        outputs.write(self, place)
+        return place.path("dseg.nii.gz")
