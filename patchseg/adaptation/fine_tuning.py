@@ -15,6 +15,7 @@ import numpy as np
 from patchseg import checkpoint, params
 from patchseg.adaptation import labelled as reading
 from patchseg.adaptation import learning, record
+from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import most_probable
 from patchseg.datasets.labels import PLAIN
@@ -37,6 +38,8 @@ def adapt(
     steps=None,
     on_round=None,
     recipe=None,
+    threads=None,
+    precision="auto",
 ):
     """Fine-tune a network on images that are labelled in part, and write its weights and card.
 
@@ -70,6 +73,8 @@ def adapt(
         Called after each round with the list of mean losses so far.
     recipe : patchseg.params.Adapt, optional
         The section `adapt` of params.yaml unless given.
+    threads, precision
+        See `patchseg.segment`. The same bytes come from the same precision on the same processor.
 
     Returns
     -------
@@ -90,17 +95,19 @@ def adapt(
 
     started, out = time.monotonic(), Path(out)
     recipe = recipe or params.shipped().adapt
-    parent = networks.load(weights)
-    check_target(out, parent.path)
-    given = _read_all(images, labelled, masks, labels, volume, nan_as_background)
-    kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
-    first = [answer(parent, one) for one in given]
-    _check_agreement(given, first, recipe.poor)
-    network, learned, last = _learn(given, kept, parent, recipe, seed, steps, on_round)
-    found = record.told(parent, recipe, learned, kept, held, first, last) | {"seed": seed}
-    known = record.use(parent, network, given) | {"command": "patchseg adapt"}
-    seconds = {"seconds": round(time.monotonic() - started, 1)}
-    checkpoint.save(network.model, parent.card["architecture"], out, **known | found | seconds)
+    with runtime.at_most(threads):
+        parent = networks.load(weights, precision)
+        check_target(out, parent.path)
+        given = _read_all(images, labelled, masks, labels, volume, nan_as_background)
+        kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
+        first = [answer(parent, one) for one in given]
+        _check_agreement(given, first, recipe.poor)
+        network, learned, last = _learn(given, kept, parent, recipe, seed, steps, on_round)
+        found = record.told(parent, recipe, learned, kept, held, first, last)
+        made = {"seed": seed, "command": "patchseg adapt", **runtime.computing(precision)}
+        known = record.use(parent, network, given) | found | made
+        known["seconds"] = round(time.monotonic() - started, 1)
+        checkpoint.save(network.model, parent.card["architecture"], out, **known)
     return out
 
 

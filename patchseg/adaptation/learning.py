@@ -104,7 +104,7 @@ def _compiled(parent, recipe, steps):
     from patchseg import unet
     from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
 
-    with runtime.computing_in("auto"):
+    with runtime.computing_in(parent.precision):
         network = unet.build(**parent.card["architecture"])
     network.set_weights(parent.model.get_weights())
     ups = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers]

@@ -74,6 +74,8 @@ def suggest(
     nan_as_background=False,
     head_check=True,
     plane=None,
+    threads=None,
+    precision="auto",
 ):
     """Suggest slices to label: where the network is unsure, and not beside one another.
 
@@ -96,6 +98,8 @@ def suggest(
         See `patchseg.segment`.
     plane : {'sagittal', 'coronal', 'axial'}, optional
         The one with the finest pixels unless given; coronal if they are all alike.
+    threads, precision
+        See `patchseg.segment`.
 
     Returns
     -------
@@ -121,6 +125,8 @@ def suggest(
         volume=volume,
         nan_as_background=nan_as_background,
         head_check=head_check,
+        threads=threads,
+        precision=precision,
     )
     uncertainty, affine = ras(result.uncertainty)
     inside = ras(result.dseg)[0] > 0

@@ -74,6 +74,8 @@ def suggest(
         labels=labels,
         head_check=head_check,
         plane=plane,
+        threads=threads,
+        precision=precision,
         **reading,
     )
     stem, folder = outputs.stem(image), out or image.parent
@@ -204,6 +206,8 @@ def adapt(
             hold_out=hold_out,
             seed=seed,
             steps=steps,
+            threads=threads,
+            precision=precision,
         )
     _tell(out)
 

@@ -77,6 +77,8 @@ class Network:
         Of `calibration.fit`, for an animal that it was adapted to.
     calibrated_mm : tuple of two float
         Sizes (mm) of the brains for which the calibration holds.
+    precision : str
+        In which it computes (see `runtime.precision`).
     """
 
     model: object
@@ -88,6 +90,7 @@ class Network:
     contrasts: tuple = ("T1w",)
     calibration: dict | None = field(default=None, repr=False)
     calibrated_mm: tuple = (0.0, 0.0)
+    precision: str = "auto"
 
     def calibrates(self, size_mm):
         """Whether its calibration holds for a brain of this size."""
@@ -150,4 +153,4 @@ def _load(path, _card_sha256, precision):
             f"{path}: a network of {card['architecture']['levels']} levels; use one of at most"
             f" {LEVELS}"
         )
-    return Network(model, path, card, **known.model_dump())
+    return Network(model, path, card, **known.model_dump(), precision=precision)
