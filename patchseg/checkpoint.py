@@ -10,7 +10,6 @@ from pathlib import Path
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing, sha256, write_text
 from patchseg.core.runtime import keeping_generators
-from patchseg.unet import build
 
 SUFFIX = ".weights.h5"
 SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
@@ -84,12 +83,14 @@ def save(network, architecture, path, **known):
     **known
         What else is to be known of the network, for example how images were normalised for it.
     """
+    from patchseg import unet  # Keras takes seconds to load; reading a card does not need it
+
     path = Path(path)
     # Without the optimizer, whose state is twice as large as the weights. In a thread of its own,
     # where Keras numbers the layers from 0 and knows no other precision: the file is the same
     # whatever was built before, and what the caller built and set stays.
     with keeping_generators(), ThreadPoolExecutor(1) as fresh:
-        bare = fresh.submit(build, **architecture).result()
+        bare = fresh.submit(unet.build, **architecture).result()
     bare.set_weights(network.get_weights())
     with replacing(path) as temporary:
         bare.save_weights(temporary)
@@ -104,10 +105,12 @@ def load(path):
     InputError
         See `checkpoint.read_card`; or if the weights do not fit the description.
     """
+    from patchseg import unet
+
     found = read_card(path)
     try:
         with keeping_generators():
-            network = build(**found["architecture"])
+            network = unet.build(**found["architecture"])
         network.load_weights(path)
     except Exception as error:  # h5py and Keras raise many kinds on a damaged file
         reason = str(error).strip().split("\n")[0]
