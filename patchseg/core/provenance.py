@@ -6,11 +6,17 @@ made them, and not with comments, docstrings or line breaks.
 
 import ast
 import hashlib
+import inspect
 import json
+import sys
+import textwrap
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+NAMES = ("__version__", "__all__")
+"""Assignments that change no result: a new version of the same code makes nothing stale."""
 
 
 def fingerprint(*, code=(), settings=None, files=()):
@@ -18,10 +24,11 @@ def fingerprint(*, code=(), settings=None, files=()):
 
     Parameters
     ----------
-    code : iterable of str or Path
+    code : iterable of str, Path or function
         Modules of the package, for example 'patchseg.preprocess', and files outside of it. What
         they import of the package counts, too (see `closure`); comments, docstrings and layout do
-        not.
+        not. A function counts with what it names: functions and constants of its own module, and
+        modules of the package (see `uses`), so that nothing else of its module does.
     settings : object that JSON can hold
     files : iterable of str or Path
         Their contents count, in their order; their names do not.
@@ -37,12 +44,21 @@ def fingerprint(*, code=(), settings=None, files=()):
     False
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in closure(*code):
-        digest.update(_meaning(path, path.stat().st_mtime_ns).encode())
+    modules, parts = [one for one in code if not callable(one)], []
+    for function in filter(callable, code):
+        own, used = uses(function)
+        modules, parts = modules + used, parts + own
+    for text in (*sorted(set(parts)), *map(meaning, closure(*modules))):
+        digest.update(text.encode())
     for path in files:
         with open(path, "rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()
+
+
+def versions(*distributions):
+    """Return the versions of installed libraries by name, for settings of a key."""
+    return {name: metadata.version(name) for name in distributions}
 
 
 def closure(*code):
@@ -96,21 +112,92 @@ def _imports(path, _changed):
     found = [
         folder / "__init__.py" for folder in path.parents if PACKAGE in (folder, *folder.parents)
     ]
-    for node in ast.walk(ast.parse(_source(path))):
-        names = (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            else []
-        )
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module, *(f"{node.module}.{name}" for name in names)]
-        for name in names:
-            if name == PACKAGE.name or name.startswith(f"{PACKAGE.name}."):
-                try:
-                    found.append(_path(name))
-                except ValueError:  # a function or a constant, whose module is there already
-                    continue
+    for name in _imported_names(ast.parse(_source(path))):
+        if _is_ours(name):
+            found.append(_path(name))
+        elif PACKAGE not in path.parents and (beside := path.with_name(f"{name}.py")).is_file():
+            found.append(beside)
     return found
+
+
+def _imported_names(tree):
+    """List what a syntax tree imports: modules, and what may be one or a name in one."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _is_ours(name):
+    """Whether there is a module of that name in the package."""
+    try:
+        return bool(_path(name))
+    except ValueError:  # a function or a constant, whose module is there already; another library
+        return False
+
+
+def uses(function):
+    """Follow a function to what it runs, instead of to all that its module imports.
+
+    Parameters
+    ----------
+    function : function or class
+
+    Returns
+    -------
+    parts : list of str
+        Its code, and of its module (or, outside of the package, of those beside it) the functions
+        that it names and the constants that JSON can hold.
+    modules : list of str
+        The modules of the package that these name or import.
+    """
+    parts, modules, seen, waiting = [], [], set(), [function]
+    while waiting:
+        one = inspect.unwrap(waiting.pop())
+        if one in seen:
+            continue
+        seen.add(one)
+        tree = _bare(ast.parse(textwrap.dedent(inspect.getsource(one))))
+        parts.append(ast.unparse(tree))
+        modules += filter(_is_ours, _imported_names(tree))
+        known = vars(sys.modules[one.__module__])
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        for name in sorted(names & set(known)):
+            value = known[name]
+            home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "")
+            if _is_beside(value, one):
+                waiting.append(value)
+            elif _is_ours(str(home)):
+                modules.append(home)
+            else:
+                parts += _constant(name, value)
+    return parts, modules
+
+
+def _is_beside(value, one):
+    """Whether a value is a function or class of the module of another, or, outside of the package,
+    of a file beside it."""
+    if not (inspect.isclass(value) or inspect.isfunction(inspect.unwrap(value))):
+        return False
+    if value.__module__ == one.__module__:
+        return True
+    files = [getattr(sys.modules[part.__module__], "__file__", None) for part in (value, one)]
+    return None not in files and (
+        Path(files[0]).parent == Path(files[1]).parent and not _is_ours(one.__module__)
+    )
+
+
+def _constant(name, value):
+    """Return a constant as text, in a list; an empty one if it is none that JSON can hold."""
+    if not isinstance(value, bool | int | float | str | tuple | list | dict):
+        return []
+    try:
+        return [f"{name} = {json.dumps(value, sort_keys=True)}"]
+    except TypeError:
+        return []
 
 
 def _source(path):
@@ -123,16 +210,26 @@ def _source(path):
     )
 
 
+def meaning(path):
+    """Return the code of a file (.py, .ipynb) without comments, docstrings and layout."""
+    return _meaning(path, path.stat().st_mtime_ns)
+
+
 @cache
 def _meaning(path, _changed):
-    """Return the code of a file without comments, docstrings and layout."""
-    tree = ast.parse(_source(path))
+    return ast.unparse(_bare(ast.parse(_source(path))))
+
+
+def _bare(tree):
+    """Take docstrings, and what only names the version, out of a syntax tree."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [
-                part
-                for part in body
-                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-            ] or [ast.Pass()]
-    return ast.unparse(tree)
+            node.body = [part for part in body if not _says_only(part)] or [ast.Pass()]
+    return tree
+
+
+def _says_only(part):
+    if isinstance(part, ast.Assign):
+        return [getattr(target, "id", None) for target in part.targets][0] in NAMES
+    return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
