@@ -35,7 +35,9 @@ def test_settings_and_contents_count_and_names_do_not(tmp_path):
     (tmp_path / "c").write_bytes(b"2")
     one, same, another = (key(files=[tmp_path / name]) for name in "abc")
     assert one == same != another
-    assert key(settings={"x": 1, "y": 2}) == key(settings={"y": 2, "x": 1}) != key(settings={"x": 1})
+    assert (
+        key(settings={"x": 1, "y": 2}) == key(settings={"y": 2, "x": 1}) != key(settings={"x": 1})
+    )
 
 
 @pytest.mark.parametrize(
