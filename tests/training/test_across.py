@@ -149,7 +149,7 @@ def test_what_makes_a_set_or_a_network_changes_its_key(small, balls, package, mo
         (package / name).write_text((package / name).read_text() + "\nADDED = 1\n")
 
     for name, expected in (
-        ("metrics.py", [False, False, False]),
+        ("patching.py", [False, False, False]),
         ("unet.py", [False, True, True]),
         ("training/draw.py", [True, True, True]),
     ):
