@@ -154,7 +154,7 @@ def _described(path, name, sizes, first):
         "licences": sorted({one.licence for one in in_zoo}),
         "draw": drawing.model_dump(mode="json"),
         "train": fitting.model_dump(mode="json"),
-        "computing": runtime.computing() | {"precision": runtime.precision(fitting.precision)},
+        "computing": runtime.computing(fitting.precision),
         "commit": _commit(),
         "command": f"patchseg dev across train {name}",
     }
