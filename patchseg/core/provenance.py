@@ -27,8 +27,7 @@ def fingerprint(*, code=(), settings=None, files=()):
     code : iterable of str, Path or function
         Modules of the package, for example 'patchseg.preprocess', and files outside of it. What
         they import of the package counts, too (see `closure`); comments, docstrings and layout do
-        not. A function counts with what it names: functions and constants of its own module, and
-        modules of the package (see `uses`), so that nothing else of its module does.
+        not. A function counts with what it names (see `uses`), and nothing else of its module.
     settings : object that JSON can hold
     files : iterable of str or Path
         Their contents count, in their order; their names do not.
@@ -149,10 +148,11 @@ def uses(function):
     Returns
     -------
     parts : list of str
-        Its code, and of its module (or, outside of the package, of those beside it) the functions
-        that it names and the constants that JSON can hold.
+        Its code, that of the functions and classes that it names, of the package and of files
+        beside its own, and the constants that JSON can hold.
     modules : list of str
-        The modules of the package that these name or import.
+        The modules of the package that these name or import, for example `metrics` in
+        ``metrics.dice``; all of them counts.
     """
     parts, modules, seen, waiting = [], [], set(), [function]
     while waiting:
@@ -168,7 +168,7 @@ def uses(function):
         for name in sorted(names & set(known)):
             value = known[name]
             home = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", "")
-            if _is_beside(value, one):
+            if _is_followed(value, one):
                 waiting.append(value)
             elif _is_ours(str(home)):
                 modules.append(home)
@@ -177,17 +177,14 @@ def uses(function):
     return parts, modules
 
 
-def _is_beside(value, one):
-    """Whether a value is a function or class of the module of another, or, outside of the package,
-    of a file beside it."""
+def _is_followed(value, one):
+    """Whether a value is a function or class of the package, or of a file beside that of another
+    one."""
     if not (inspect.isclass(value) or inspect.isfunction(inspect.unwrap(value))):
         return False
-    if value.__module__ == one.__module__:
-        return True
     files = [getattr(sys.modules[part.__module__], "__file__", None) for part in (value, one)]
-    return None not in files and (
-        Path(files[0]).parent == Path(files[1]).parent and not _is_ours(one.__module__)
-    )
+    beside = None not in files and Path(files[0]).parent == Path(files[1]).parent
+    return beside or _is_ours(value.__module__)
 
 
 def _constant(name, value):
