@@ -150,8 +150,8 @@ def uses(function):
     parts : list of str
         Its code, that of the functions and classes that it names, of the package and of files
         beside its own, and the constants that JSON can hold.
-    modules : list of str
-        The modules of the package that these name or import, for example `metrics` in
+    modules : list of str or Path
+        Those of the package, or beside, that these name or import, for example `metrics` in
         ``metrics.dice``; all of them counts.
     """
     parts, modules, seen, waiting = [], [], set(), [function]
@@ -172,6 +172,8 @@ def uses(function):
                 waiting.append(value)
             elif _is_ours(str(home)):
                 modules.append(home)
+            elif inspect.ismodule(value) and _are_beside(value, one):
+                modules.append(Path(value.__file__))
             else:
                 parts += _constant(name, value)
     return parts, modules
@@ -182,9 +184,14 @@ def _is_followed(value, one):
     one."""
     if not (inspect.isclass(value) or inspect.isfunction(inspect.unwrap(value))):
         return False
-    files = [getattr(sys.modules[part.__module__], "__file__", None) for part in (value, one)]
-    beside = None not in files and Path(files[0]).parent == Path(files[1]).parent
-    return beside or _is_ours(value.__module__)
+    return _are_beside(value, one) or _is_ours(value.__module__)
+
+
+def _are_beside(*values):
+    """Whether modules, or those of functions and classes, are files of one folder."""
+    modules = [one if inspect.ismodule(one) else sys.modules[one.__module__] for one in values]
+    files = [getattr(module, "__file__", None) for module in modules]
+    return None not in files and len({Path(file).parent for file in files}) == 1
 
 
 def _constant(name, value):
