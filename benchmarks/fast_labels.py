@@ -174,7 +174,7 @@ def summed(table):
 
 def key(way):
     """Return the fingerprint of a way's rows."""
-    return common.key(scored, summed, settings=trained_key(way))
+    return common.key(scored, summed, settings=[trained_key(way), provenance.versions("dipy")])
 
 
 def sharpened(network, one, grid):

@@ -23,6 +23,7 @@ from common import ARTEFACTS, STRANGERS, as_given, load, weights_of
 
 from patchseg import checkpoint, figures, metrics
 from patchseg.core import files, runtime
+from patchseg.core.provenance import versions
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import zoo
 
@@ -61,6 +62,7 @@ def by_atropos(one, _):
 
 
 METHODS = {"patchseg": by_patchseg, "DIPY HMRF": by_hmrf, "ANTs N4+Atropos": by_atropos}
+LIBRARY = {"patchseg": (), "DIPY HMRF": ("dipy",), "ANTs N4+Atropos": ("antspyx",)}
 
 
 def segmented(brain, method, network):
@@ -107,7 +109,7 @@ def key(brain, method):
     return common.key(
         segmented,
         METHODS[method],
-        settings=[networks, runtime.computing()],
+        settings=[networks, runtime.computing(), versions(*LIBRARY[method])],
         brain_names=[brain],
         networks=networks,
     )

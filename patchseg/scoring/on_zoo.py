@@ -4,13 +4,14 @@ import numpy as np
 
 from patchseg import checkpoint, metrics
 from patchseg.core import runtime
-from patchseg.core.provenance import fingerprint
+from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
 from patchseg.images import brain
 from patchseg.scoring import rows
 
-CLASSICAL = ("hmrf", "atropos")
+CLASSICAL = {"hmrf": "dipy", "atropos": "antspyx"}
+"""Tools beside the networks, and the libraries that they are of."""
 
 
 def unseen(weights):
@@ -116,6 +117,7 @@ def key(network, brain, paths):
     """Return the fingerprint of what `evidence` says of a network or method on a brain."""
     brain = named.identity(brain)
     if network in CLASSICAL:
-        return fingerprint(code=[score_classical], settings=[network, brain])
+        library = versions(CLASSICAL[network])
+        return fingerprint(code=[score_classical], settings=[network, library, brain])
     sha256 = checkpoint.read_card(paths[network])["sha256"]
     return fingerprint(code=[score], settings=[sha256, runtime.precision("auto"), brain])
