@@ -26,6 +26,7 @@ from patchseg.core import files, runtime
 from patchseg.core.provenance import versions
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import zoo
+from patchseg.images.brain import TOP
 
 OUT = ARTEFACTS / "zoo"
 
@@ -47,7 +48,7 @@ def by_hmrf(one, _):
 
     import_module("dipy.segment.tissue")
     start_up = time.monotonic() - started
-    return baseline.hmrf(one.normalised(99.0)), start_up
+    return baseline.hmrf(one.normalised(TOP)), start_up
 
 
 def by_atropos(one, _):
@@ -98,7 +99,7 @@ def measure(brain, method):
         one = load(brain)
         said = ", ".join(f"{tissue} {row[f'dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
         title = f"{brain}, never seen in training: Dice {said} inside the labelled voxels"
-        shown = figures.compared(one.normalised(99.0), one.labels, found, one.voxel_mm, title)
+        shown = figures.compared(one.normalised(TOP), one.labels, found, one.voxel_mm, title)
         figures.save(shown, OUT / f"{brain}.png")
     return [row]
 

@@ -113,7 +113,7 @@ def test_the_evidence_has_these_stages_and_they_run_this_code():
     found = stages("evidence/dvc.yaml")
     assert found.keys() == EVIDENCE.keys()
     for name, (first, *_) in EVIDENCE.items():
-        said = "patchseg across evidence" if name == "scores" else f"{first.relative_to(ROOT)}"
+        said = "across evidence" if name == "scores" else f"{first.relative_to(ROOT)}"
         assert said in found[name]["cmd"]
 
 
