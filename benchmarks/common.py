@@ -30,6 +30,7 @@ STRANGERS = {
 
 Of people, human-nii2mesh is a person never seen.
 """
+ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo")
 
 
 @cache

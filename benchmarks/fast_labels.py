@@ -18,10 +18,10 @@ import sys
 import common
 import numpy as np
 import pandas as pd
-from common import ACROSS, ROOT, SETTINGS, load
+from common import ACROSS, ANIMALS, ROOT, SETTINGS, load
 
 from patchseg import checkpoint, metrics, params, pipeline
-from patchseg.core import files, provenance
+from patchseg.core import files, provenance, source
 from patchseg.core.tissues import TISSUES, most_probable
 from patchseg.datasets import bids
 from patchseg.images import brain
@@ -53,7 +53,7 @@ WAYS = {
     ],
 }
 
-ANIMALS, ANIMALS_FROM = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo"), "eve to nii2mesh"
+ANIMALS_FROM = "eve to nii2mesh"
 
 
 def write_dataset(folder, blocks):
@@ -80,7 +80,7 @@ def trained_key(way):
     """Return the fingerprint of the networks of a way: notebooks, code, settings and brains."""
     settings = {recipe: [_settings(stage, recipe) for stage in STAGES] for recipe in RECIPES}
     made_in = [loop.made_in(params.load(SETTINGS, recipe).train) for recipe in RECIPES]
-    cells = [provenance.meaning(notebook(stage)) for stage in STAGES]
+    cells = [source.meaning(notebook(stage)) for stage in STAGES]
     return common.key(
         write_dataset,
         "patchseg.preprocess",

@@ -152,9 +152,9 @@ def package(tmp_path, monkeypatch):
 
     Returns its folder.
     """
-    from patchseg.core import provenance
+    from patchseg.core import source
 
     folder = tmp_path / "source" / "patchseg"
-    shutil.copytree(provenance.PACKAGE, folder, ignore=lambda _, names: {"__pycache__", "data"})
-    monkeypatch.setattr(provenance, "PACKAGE", folder)
+    shutil.copytree(source.PACKAGE, folder, ignore=lambda _, names: {"__pycache__", "data"})
+    monkeypatch.setattr(source, "PACKAGE", folder)
     return folder

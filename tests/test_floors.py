@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from patchseg import params
-from patchseg.core import provenance
+from patchseg.core import source
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchseg"
@@ -35,7 +35,7 @@ def imported(path):
 
     The package's own front door imports nothing that it runs.
     """
-    found = {room(other) for other in provenance.imports(path) if other != PACKAGE / "__init__.py"}
+    found = {room(other) for other in source.imports(path) if other != PACKAGE / "__init__.py"}
     return found - {room(path)}
 
 
@@ -76,7 +76,7 @@ def declared(stage):
 
 def run(*code):
     """Return what some code runs, in the same way."""
-    paths = provenance.closure(*code)
+    paths = source.closure(*code)
     rooms = {room(path) for path in paths if PACKAGE in path.parents}
     return rooms | {str(path.relative_to(ROOT)) for path in paths if PACKAGE not in path.parents}
 
@@ -138,4 +138,4 @@ def test_the_evidence_depends_on_weights_settings_and_tables():
 
 def tables_of(path):
     """Return the files that the evidence notebook names."""
-    return set(re.findall(r"[a-z_]+[.](?:csv|md|png)", provenance.meaning(path)))
+    return set(re.findall(r"[a-z_]+[.](?:csv|md|png)", source.meaning(path)))

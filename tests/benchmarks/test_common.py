@@ -2,6 +2,7 @@
 
 import ablation
 import adaptation
+import adaptation_tables
 import common
 import fast_labels
 import numpy as np
@@ -196,10 +197,10 @@ def test_the_curve_has_the_mean_of_a_brain_and_the_keys_of_its_rows():
         adaptation.job("chimp", 1, 0) | {"dice": 0.6, "key": "aaaa"},
         adaptation.job("chimp", 1, 1) | {"dice": 0.8, "key": "earlier"},
     ]
-    curve = adaptation.curve_of(pd.DataFrame(rows), pd.Series({("chimp", "hmrf"): 0.4}))
+    curve = adaptation_tables.curve_of(pd.DataFrame(rows), pd.Series({("chimp", "hmrf"): 0.4}))
     one = curve[(curve.brain == "chimp") & (curve.slices == 1)].iloc[0]
     assert (one.suggested, one.low, one.high, one.n, one.gain) == (0.75, 0.6, 0.8, 2, 0.25)
     assert one.key == "aaaa, earlier" and one.hmrf == 0.4
-    line = adaptation.curve_lines(curve)[1]
+    line = adaptation_tables.curve_lines(curve)[1]
     assert line[:4] == ["chimp", "1", "0.750", "0.700 (0.600 to 0.800, 2)"]
     assert line[-1] == "aaaa, earlier"

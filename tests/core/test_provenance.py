@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from patchseg.core import provenance, tissues
+from patchseg.core import provenance, source, tissues
 
 STEP = 3
 
@@ -66,7 +66,7 @@ def test_a_new_version_of_the_same_code_makes_nothing_stale(package):
 
 
 def test_a_function_counts_with_what_it_names_and_nothing_else(monkeypatch):
-    parts, modules = provenance.uses(other)
+    parts, modules = source.uses(other)
     assert [part.split("(")[0] for part in parts] == [
         "def other",
         "@cache\ndef far",
@@ -82,7 +82,7 @@ def test_a_function_counts_with_what_it_names_and_nothing_else(monkeypatch):
 def test_a_file_counts_with_those_beside_it_that_it_imports(tmp_path):
     (tmp_path / "bench.py").write_text("import os\nimport shared\nfrom patchseg import unet\n")
     (tmp_path / "shared.py").write_text("x = 1\n")
-    names = [path.name for path in provenance.closure(tmp_path / "bench.py")]
+    names = [path.name for path in source.closure(tmp_path / "bench.py")]
     assert sorted(names) == ["__init__.py", "bench.py", "shared.py", "unet.py"]
     before = key(tmp_path / "bench.py")
     (tmp_path / "shared.py").write_text("x = 2\n")
@@ -91,14 +91,14 @@ def test_a_file_counts_with_those_beside_it_that_it_imports(tmp_path):
 
 def test_code_of_notebooks_is_their_code_cells(tmp_path):
     def write(name, *cells):
-        made = [{"cell_type": kind, "source": [source]} for kind, source in cells]
+        made = [{"cell_type": kind, "source": [text]} for kind, text in cells]
         (tmp_path / name).write_text(json.dumps({"cells": made}))
         return Path(tmp_path / name)
 
     one = write("a.ipynb", ("code", "x = 1"), ("markdown", "text"))
     same = write("b.ipynb", ("markdown", "other"), ("code", "x = 1  # a remark"))
     another = write("c.ipynb", ("code", "x = 2"))
-    assert provenance.meaning(one) == provenance.meaning(same) != provenance.meaning(another)
+    assert source.meaning(one) == source.meaning(same) != source.meaning(another)
 
 
 def test_versions_are_those_installed():
