@@ -2,7 +2,8 @@
 
 Small networks trained on people, scored on brains that they never saw.
 
-    python benchmarks/ablation.py              # hours on two cores; what is there is kept
+    python benchmarks/ablation.py              # hours on two cores; what is there and belongs to
+                                               # this code is kept
     python benchmarks/ablation.py --jobs 1     # on one core
     python benchmarks/ablation.py --report     # table and figure only
 
@@ -12,25 +13,27 @@ that decide something have three seeds. Needs PATCHSEG_ZOO. Writes artefacts/acr
 .md and .png.
 """
 
-import argparse
 import os
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import common
 import joblib
 import numpy as np
 import pandas as pd
+from common import ACROSS, SETTINGS, dice, load
 
 from patchseg import figures, params
-from patchseg.core import files
-from patchseg.core.progress import progress
-from patchseg.datasets.brains import load, names
+from patchseg.adaptation.fine_tuning import look
+from patchseg.datasets.brains import names
 from patchseg.figures.style import LINES, Picture
+from patchseg.inference import networks
+from patchseg.scoring.rows import keys
+from patchseg.training import batches, draw, loop
 
-ROOT = Path(__file__).parents[1]
-OUT = ROOT / "artefacts" / "across"
 PEOPLE = ("mni", "human-eve", "human-labels-*")
 DRAW = {"patches": 4608, "validation": 256}
 TRAIN = {
@@ -99,49 +102,25 @@ BRAINS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo", "human-nii2mesh")
 @cache
 def brain_to_draw(name):
     """Return a brain of the zoo as `draw.Brain`."""
-    from patchseg.images import grid
-    from patchseg.training import draw
-
-    species, image, labels, affine = load(name)
-    return draw.brain_of(name, species, image, labels, grid.voxel_size_mm(affine))
+    return draw.brain_of(load(name))
 
 
-@cache
-def brain_to_score(name):
-    """Return a brain of the zoo as `labelled.Labelled`, whole."""
-    from patchseg.adaptation import labelled
-    from patchseg.images import brain, grid
-
-    _, image, labels, affine = load(name)
-    mask = brain.foreground(image, name)
-    return labelled.Labelled(
-        name,
-        image,
-        mask,
-        np.where(mask, labels, 0).astype(np.uint8),
-        tuple(map(float, grid.voxel_size_mm(affine))),
+def settings(variant, seed):
+    """Return what a network is drawn and trained with: `params.Draw`, `params.Train` and brains."""
+    varied, every = VARIANTS[variant], params.load(SETTINGS).across
+    drawing, fitting = (
+        params.check("ablation", kind, base.model_dump() | small | own | {"seed": seed})
+        for kind, base, small, own in (
+            (params.Draw, every.draw, DRAW, varied.get("draw", {})),
+            (params.Train, every.train, TRAIN, varied.get("train", {})),
+        )
     )
+    return drawing, fitting, names(varied.get("brains", PEOPLE)), every.brain_pixels
 
 
-def run(variant, seed):
-    """Draw, train and score: rows of brain, kind and Dice."""
-    from patchseg import metrics
-    from patchseg.adaptation import fine_tuning
-    from patchseg.inference import networks
-    from patchseg.training import batches, draw, loop
-
-    varied, every = VARIANTS[variant], params.load(ROOT / "params.yaml").across
-    drawing = params.check(
-        "ablation",
-        params.Draw,
-        every.draw.model_dump() | DRAW | varied.get("draw", {}) | {"seed": seed},
-    )
-    fitting = params.check(
-        "ablation",
-        params.Train,
-        every.train.model_dump() | TRAIN | varied.get("train", {}) | {"seed": seed},
-    )
-    brains = [brain_to_draw(name) for name in names(varied.get("brains", PEOPLE))]
+def trained(drawing, fitting, brains, brain_pixels):
+    """Draw and train: a network, and how many patches a second each took."""
+    brains = [brain_to_draw(name) for name in brains]
     with TemporaryDirectory() as folder:
         folder, started = Path(folder), time.monotonic()
         draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=1)
@@ -149,82 +128,92 @@ def run(variant, seed):
         drawn = time.monotonic()
         sets = [batches.open_training_set(folder / part) for part in ("train", "val")]
         loop.fit(*sets, fitting, folder / "small.weights.h5", folder / "state.npz")
-        trained = time.monotonic()
-        parent = networks.load(folder / "small.weights.h5")
+        done = time.monotonic()
+        network = networks.load(folder / "small.weights.h5")
+    seen = fitting.epochs * fitting.steps_per_epoch * fitting.batch_size
     rates = {
         "drawn_per_s": round((drawing.patches + drawing.validation) / (drawn - started), 1),
-        "trained_per_s": round(
-            fitting.epochs * fitting.steps_per_epoch * fitting.batch_size / (trained - drawn), 1
-        ),
+        "trained_per_s": round(seen / (done - drawn), 1),
     }
-    parent = networks.Network(
-        parent.model, parent.path, parent.card, brain_pixels=every.brain_pixels
-    )
+    return replace(network, brain_pixels=brain_pixels), rates
+
+
+def scored(network):
+    """Score a network on the brains that it never saw: rows of brain, kind and Dice."""
     rows = []
     for name in BRAINS:
-        one = brain_to_score(name)
-        for kind, found in zip(
-            ("network", "sharpened"), fine_tuning.look(parent.model, parent, one), strict=True
-        ):
-            dice = [metrics.dice(one.labels == n, (found == n) & (one.labels > 0)) for n in (2, 3)]
-            rows.append(
-                {
-                    "variant": variant,
-                    "seed": seed,
-                    "brain": name,
-                    "kind": kind,
-                    "dice": round(float(np.mean(dice)), 4),
-                    **rates,
-                }
-            )
+        one = load(name)
+        looks = zip(("network", "sharpened"), look(network.model, network, one), strict=True)
+        for kind, found in looks:
+            value = round(float(np.mean(dice(one, found))), 4)
+            rows.append({"brain": name, "kind": kind, "dice": value})
     return rows
 
 
+def measure(variant, seed):
+    """Draw, train and score: rows of brain, kind and Dice."""
+    network, rates = trained(*settings(variant, seed))
+    return [row | rates for row in scored(network)]
+
+
+def key(variant, seed):
+    """Return the fingerprint of a variant's rows, the same for each seed."""
+    drawing, fitting, brains, brain_pixels = settings(variant, 0)
+    given = [drawing.model_dump(), fitting.model_dump(), loop.made_in(fitting), brains]
+    return common.key(
+        trained, scored, settings=[*given, brain_pixels], brain_names=[*brains, *BRAINS]
+    )
+
+
 def jobs():
-    """List (variant, seed).
+    """List what is to be done.
 
     The recipe itself first, then each row once, then the seeds of those that decide something.
     """
     listed = [(variant, 0) for variant in VARIANTS]
     listed[1:1] = [(ALL, 1), (ALL, 2)]
-    return listed + [
+    listed += [
         (variant, seed)
         for seed in (1, 2)
         for variant, varied in VARIANTS.items()
         if varied.get(DECIDES) and variant != ALL
     ]
+    return [{"variant": variant, "seed": seed} for variant, seed in listed]
+
+
+def by_measure(table):
+    """Return the mean Dice of each variant and seed over the brains of each measure."""
+    parts = []
+    for name, (kind, brains) in MEASURES.items():
+        own = table[(table.kind == kind) & table.brain.isin(brains)]
+        means = own.groupby(["variant", "seed"], sort=False).dice.mean().reset_index()
+        parts.append(means.assign(measure=name))
+    return pd.concat(parts).sort_values(
+        "variant", key=lambda names: names.map(list(VARIANTS).index), kind="stable"
+    )
 
 
 def report(table):
     """Write the table and the figure."""
-    parts = []
-    for measure, (kind, brains) in MEASURES.items():
-        own = table[(table.kind == kind) & table.brain.isin(brains)]
-        parts.append(
-            own.groupby(["variant", "seed"], sort=False)
-            .dice.mean()
-            .reset_index()
-            .assign(measure=measure)
-        )
-    shown = pd.concat(parts).sort_values(
-        "variant", key=lambda names: names.map(list(VARIANTS).index), kind="stable"
-    )
-    figures.save(picture(shown), OUT / "ablation.png")
-    lines = [["what is changed", "seeds", *MEASURES], ["---"] * (2 + len(MEASURES))]
+    shown = by_measure(table)
+    figures.save(picture(shown), ACROSS / "ablation.png")
+    lines = []
     for variant, own in shown.groupby("variant", sort=False):
-        cells = []
-        for measure in MEASURES:
-            dice = own[own.measure == measure].dice
-            cells.append(
-                f"{dice.mean():.3f}"
-                + (f" ({dice.min():.3f} to {dice.max():.3f})" if len(dice) > 1 else "")
-            )
-        lines.append([variant, str(own.seed.nunique()), *cells])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    files.write_text(
-        OUT / "ablation.md",
-        f"Dice, mean of GM and WM; over seeds the mean (least to most).\n\n{text}\n",
+        cells = [_spread(own[own.measure == name].dice) for name in MEASURES]
+        made_by = keys(table[table.variant == variant])
+        lines.append([variant, str(own.seed.nunique()), *cells, made_by])
+    common.write_markdown(
+        ACROSS / "ablation.md",
+        ["what is changed", "seeds", *MEASURES, "key"],
+        lines,
+        table,
+        "Dice, mean of GM and WM; over seeds the mean (least to most).\n",
     )
+
+
+def _spread(dice):
+    several = f" ({dice.min():.3f} to {dice.max():.3f})" if len(dice) > 1 else ""
+    return f"{dice.mean():.3f}{several}"
 
 
 def picture(table):
@@ -270,36 +259,37 @@ def picture(table):
     return figure
 
 
+def in_parallel(count):
+    """Return what does jobs as `map` does, in so many processes, a thread each, in any order."""
+
+    def run(do, todo):
+        os.environ |= {
+            "TF_NUM_INTRAOP_THREADS": "1",
+            "TF_NUM_INTEROP_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }  # for the processes started below
+        parallel = joblib.Parallel(n_jobs=count, return_as="generator_unordered")
+        return parallel(joblib.delayed(do)(job) for job in todo)
+
+    return run
+
+
 def main():
-    """Do what is missing, then draw."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Do what is missing or stale, then draw."""
+    parser = common.parser(__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="processes, a thread each")
-    parser.add_argument("--report", action="store_true", help="table and figure only")
     given = parser.parse_args()
-    path = OUT / "ablation.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    have = {(row["variant"], row["seed"]) for row in rows}
-    todo = [] if given.report else [one for one in jobs() if one not in have]
-    os.environ |= {
-        "TF_NUM_INTRAOP_THREADS": "1",
-        "TF_NUM_INTEROP_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }  # for the processes started below
-    done = joblib.Parallel(n_jobs=given.jobs, return_as="generator_unordered")(
-        joblib.delayed(run)(*one) for one in todo
+    table = common.complete(
+        ACROSS / "ablation.csv",
+        jobs(),
+        key,
+        measure,
+        given.report,
+        run=in_parallel(given.jobs),
+        what="networks",
     )
-    for found in progress(done, "networks", len(todo)):
-        rows += found
-        files.write_table(pd.DataFrame(rows), path)
-        print(
-            found[0]["variant"],
-            found[0]["seed"],
-            {row["brain"]: row["dice"] for row in found if row["kind"] == "sharpened"},
-            found[0]["trained_per_s"],
-            flush=True,
-        )
-    if rows:
-        report(pd.DataFrame(rows))
+    if len(table):
+        report(table)
 
 
 if __name__ == "__main__":

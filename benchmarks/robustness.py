@@ -2,29 +2,27 @@
 
 Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
 
-    python benchmarks/robustness.py            # about ten minutes on two cores; what is there is
-    kept
+    python benchmarks/robustness.py            # about ten minutes on two cores; what is there and
+                                               # belongs to this code is kept
+    python benchmarks/robustness.py --report   # the figure only
 
 The network was trained on people only (artefacts/across/networks/people); it has seen none of the
 three brains. Needs PATCHSEG_ZOO. Writes artefacts/across/robustness.csv and .png.
 """
 
-from pathlib import Path
-
-import nibabel as nib
+import common
 import numpy as np
-import pandas as pd
+from common import ACROSS, as_given, dice, load, weights_of
 from scipy import ndimage
 
-from patchseg import figures, metrics
-from patchseg.core import files
-from patchseg.core.progress import progress
-from patchseg.datasets import brains
+from patchseg import figures
+from patchseg.core.tissues import UNLABELLED
+from patchseg.datasets.labelled import Labelled
 from patchseg.figures.style import LINES, STYLES, Picture
 from patchseg.images import brain
 from patchseg.inference import segmentation
 
-OUT = Path(__file__).parents[1] / "artefacts" / "across"
+NETWORK = "people"
 BRAINS = ("human-nii2mesh", "chimp", "macaque-21mo")
 
 
@@ -140,45 +138,48 @@ def picture(curve):
     return figure
 
 
+def disturbed(one, disturb, strength):
+    """Return a `Labelled` as a worse scanner would have seen it.
+
+    Where the disturbed image has brain and no label, it is unlabelled.
+    """
+    image = np.where(one.mask, one.image, 0).astype(np.float32)
+    labels = np.where(one.known, one.labels, 0).astype(np.uint8)
+    image, labels, affine = disturb(image, labels, one.affine, strength)
+    mask = brain.foreground(image, one.name)
+    labels = np.where(mask, np.where(labels > 0, labels, UNLABELLED), 0).astype(np.uint8)
+    return Labelled(one.name, image, labels, affine)
+
+
+def measure(disturbance, strength, brain):
+    """Segment a disturbed brain: one row."""
+    disturb, _, unit = KINDS[disturbance]
+    one = disturbed(load(brain), disturb, strength)
+    scales = (strength if disturbance == "fold size" else 1.0,)
+    result = segmentation.segment(*as_given(one), weights_of(NETWORK), scales=scales)
+    found = dice(one, np.asarray(result.dseg.dataobj))
+    return [{"unit": unit, "dice": round(float(np.mean(found)), 4)}]
+
+
+def key(disturbance, strength, brain):
+    """Return the fingerprint of a row."""
+    code = (measure, KINDS[disturbance][0])
+    return common.key(*code, brain_names=[brain], networks=[NETWORK])
+
+
 def main():
-    """Do what is missing, then draw."""
-    path = OUT / "robustness.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    have = {(row["disturbance"], row["strength"], row["brain"]) for row in rows}
-    todo = [
-        (kind, strength, name)
+    """Do what is missing or stale, then draw."""
+    given = common.parser(__doc__).parse_args()
+    jobs = [
+        {"disturbance": kind, "strength": strength, "brain": name}
         for name in BRAINS
         for kind in KINDS
         for strength in KINDS[kind][1]
-        if (kind, strength, name) not in have
     ]
-    for kind, strength, name in progress(todo, "images"):
-        disturb, _, unit = KINDS[kind]
-        _, image, labels, affine = brains.load(name)
-        image = np.where(brain.foreground(image, name), image, 0).astype(np.float32)
-        image, labels, affine = disturb(image, labels, affine, strength)
-        mask = brain.foreground(image, name)
-        scales = (strength if kind == "fold size" else 1.0,)
-        given = nib.Nifti1Image(image, affine), nib.Nifti1Image(mask.astype(np.uint8), affine)
-        found = np.asarray(
-            segmentation.segment(
-                *given, OUT / "networks" / "people.weights.h5", scales=scales
-            ).dseg.dataobj
-        )
-        truth = np.where(mask, labels, 0)
-        dice = np.mean([metrics.dice(truth == n, (found == n) & (truth > 0)) for n in (2, 3)])
-        rows.append(
-            {
-                "disturbance": kind,
-                "strength": strength,
-                "unit": unit,
-                "brain": name,
-                "dice": round(float(dice), 4),
-            }
-        )
-        files.write_table(pd.DataFrame(rows), path)
-        print(rows[-1], flush=True)
-    figures.save(picture(pd.DataFrame(rows)), OUT / "robustness.png")
+    table = common.complete(
+        ACROSS / "robustness.csv", jobs, key, measure, given.report, what="images"
+    )
+    figures.save(picture(table), ACROSS / "robustness.png")
 
 
 if __name__ == "__main__":

@@ -1,114 +1,82 @@
 """Time, memory and accuracy of `patchseg.segment` beside DIPY HMRF and ANTs N4+Atropos, on the same
-brains, in one run.
+brains, on one computer.
 
     PATCHSEG_ZOO=... python benchmarks/segmentation.py [--brains human-eve chimp] [--batch 100]
+    python benchmarks/segmentation.py --report   # table only
 
 Each method runs in a process of its own, one brain after the other, so that its peak memory is its
-own. Writes artefacts/zoo/segmentation.csv, .md, a picture of each brain and, with --batch,
-memory.csv and memory.png. Needs the extra `dev`.
+own. What is there is kept if it belongs to this code and this computer. Writes
+artefacts/zoo/segmentation.csv, .md, a picture of each brain and, with --batch, memory.csv and
+memory.png. Needs the extra `dev`.
 """
 
-import argparse
 import multiprocessing
 import os
-import platform
 import resource
 import time
-from importlib import metadata
-from pathlib import Path
+from importlib import import_module
 
+import common
 import numpy as np
 import pandas as pd
+from common import ARTEFACTS, STRANGERS, as_given, load, weights_of
 
-from patchseg import metrics
-from patchseg.core import files
+from patchseg import checkpoint, figures, metrics
+from patchseg.core import files, runtime
+from patchseg.core.provenance import versions
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import zoo
-from patchseg.images import brain, grid
+from patchseg.images.brain import TOP
 
-OUT = Path(__file__).parent.parent / "artefacts" / "zoo"
-METHODS = ("patchseg", "DIPY HMRF", "ANTs N4+Atropos")
-NETWORKS = Path(__file__).parent.parent / "artefacts" / "across" / "networks"
-STRANGERS = {
-    "human-eve": "no-people",
-    "human-nii2mesh": "people",
-    "chimp": "no-chimp",
-    "chimp-t2": "no-chimp",
-    "macaque-21mo": "no-macaque",
-    "macaque-4mo": "no-macaque",
-}
-"""For each brain a network that never saw it, nor its species.
-
-Of people, human-nii2mesh is a person never seen.
-"""
+OUT = ARTEFACTS / "zoo"
 
 
-def segment_with(method, name):
-    """Segment one brain of the zoo.
+def by_patchseg(one, weights):
+    """Segment a `Labelled`; return labels, and seconds that the libraries took to start."""
+    started = time.monotonic()
+    from patchseg.inference import networks, segmentation
 
-    Return labels, seconds (start-up of the libraries apart) and peak memory in MB.
-    """
-    import nibabel as nib
-
-    image, _, affine = zoo.load(name)
-    mask, voxel_mm = brain.foreground(image), grid.voxel_size_mm(affine)
-    if method == "patchseg":
-        import patchseg
-        from patchseg.inference import networks
-        from patchseg.scoring import baseline
-
-        started = time.monotonic()
-        networks.load(weights_of(name))
-        start_up = time.monotonic() - started
-        started = time.monotonic()
-        found = patchseg.segment(
-            nib.Nifti1Image(image, affine),
-            nib.Nifti1Image(mask.astype(np.uint8), affine),
-            weights_of(name),
-        ).dseg.get_fdata()
-    else:
-        start_up, started = np.nan, time.monotonic()
-        found = (
-            baseline.hmrf(brain.normalise(image, mask))
-            if method == "DIPY HMRF"
-            else baseline.atropos(image, mask, voxel_mm)
-        )
-    seconds = time.monotonic() - started
-    return found, seconds, start_up, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    networks.load(weights)
+    start_up = time.monotonic() - started
+    return segmentation.segment(*as_given(one), weights).dseg.get_fdata(), start_up
 
 
-def weights_of(name):
-    """Return the weights to score on a brain: a network to which it is a stranger."""
-    return NETWORKS / f"{STRANGERS[name]}.weights.h5"
+def by_hmrf(one, _):
+    """As `by_patchseg`, by DIPY."""
+    started = time.monotonic()
+    from patchseg.scoring import baseline
+
+    import_module("dipy.segment.tissue")
+    start_up = time.monotonic() - started
+    return baseline.hmrf(one.normalised(TOP)), start_up
 
 
-def row(job):
-    """Score one method on one brain inside the labelled voxels; draw what patchseg found."""
-    from patchseg import checkpoint, figures
+def by_atropos(one, _):
+    """As `by_patchseg`, by ANTs."""
+    started = time.monotonic()
+    from patchseg.images import bias
+    from patchseg.scoring import baseline
 
-    method, name = job
-    found, seconds, start_up, memory = segment_with(method, name)
-    image, labels, affine = zoo.load(name)
-    voxel_mm = grid.voxel_size_mm(affine)
-    labelled = np.zeros_like(labels) if found is None else (found * (labels > 0)).astype(np.uint8)
-    scores = {one["tissue"]: one for one in metrics.score(labels, labelled, voxel_mm)}
+    bias.load_ants()
+    start_up = time.monotonic() - started
+    return baseline.atropos(one.image, one.mask, one.voxel_mm), start_up
+
+
+METHODS = {"patchseg": by_patchseg, "DIPY HMRF": by_hmrf, "ANTs N4+Atropos": by_atropos}
+LIBRARY = {"patchseg": (), "DIPY HMRF": ("dipy",), "ANTs N4+Atropos": ("antspyx",)}
+
+
+def segmented(brain, method, network):
+    """Segment a brain by a method and score it inside the labelled voxels: labels and a row."""
+    one = load(brain)  # reading it is no part of the time
+    started = time.monotonic()
+    found, start_up = METHODS[method](one, weights_of(network) if network else None)
+    seconds = time.monotonic() - started - start_up
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    found = np.zeros_like(one.labels) if found is None else found.astype(np.uint8)
+    scores = {row["tissue"]: row for row in metrics.score(one.labels, found, one.voxel_mm)}
     dice = {f"dice_{tissue}": scores[tissue]["dice"] for tissue in TISSUES}
-    network = STRANGERS[name] if method == "patchseg" else ""
-    if network and {name, zoo.entry(name).same_brain_as} & set(
-        checkpoint.read_card(weights_of(name))["brains"]
-    ):
-        raise SystemExit(f"{name}: network {network} was trained on it; name another one")
-    if method == "patchseg":
-        said = ", ".join(f"{tissue} {dice[f'dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
-        title = f"{name}, never seen in training: Dice {said} inside the labelled voxels"
-        shown = brain.normalise(image, brain.foreground(image))
-        figures.save(
-            figures.compared(shown, labels, found.astype(np.uint8), voxel_mm, title),
-            OUT / f"{name}.png",
-        )
-    return {
-        "brain": name,
-        "method": method,
+    return found, {
         "network": network,
         **dice,
         "dice_GM_WM": (dice["dice_GM"] + dice["dice_WM"]) / 2,
@@ -117,6 +85,50 @@ def row(job):
         "start_up_s": start_up,
         "peak_mb": memory,
     }
+
+
+def network_for(brain, method):
+    """Return the network that never saw a brain, or nothing for a method without one."""
+    return STRANGERS[brain] if method == "patchseg" else ""
+
+
+def measure(brain, method):
+    """Do one job: its row, and of patchseg a picture."""
+    found, row = segmented(brain, method, network_for(brain, method))
+    if method == "patchseg":
+        one = load(brain)
+        said = ", ".join(f"{tissue} {row[f'dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
+        title = f"{brain}, never seen in training: Dice {said} inside the labelled voxels"
+        shown = figures.compared(one.normalised(TOP), one.labels, found, one.voxel_mm, title)
+        figures.save(shown, OUT / f"{brain}.png")
+    return [row]
+
+
+def key(brain, method):
+    """Return the fingerprint of a row; seconds belong to a computer."""
+    networks = [name] if (name := network_for(brain, method)) else []
+    return common.key(
+        segmented,
+        METHODS[method],
+        settings=[networks, runtime.computing(), versions(*LIBRARY[method])],
+        brain_names=[brain],
+        networks=networks,
+    )
+
+
+def one_process_each(do, jobs):
+    """Do each job in a new process, as `map`."""
+    for job in jobs:
+        with multiprocessing.get_context("spawn").Pool(1) as alone:
+            yield alone.apply(do, (job,))
+
+
+def check_strangers():
+    """Raise SystemExit if a network was trained on the brain that it is to be scored on."""
+    for name, network in STRANGERS.items():
+        seen = set(checkpoint.read_card(weights_of(network))["brains"])
+        if seen & {name, zoo.entry(name).same_brain_as}:
+            raise SystemExit(f"{name}: network {network} was trained on it; name another one")
 
 
 def memory_of_a_batch(n):
@@ -129,21 +141,19 @@ def memory_of_a_batch(n):
 
     import patchseg
 
-    image, _, affine = zoo.load("macaque-4mo")
-    small = image[::2, ::2, ::2]
+    one = load("macaque-4mo")
+    small = one.image[::2, ::2, ::2]
     rows = []
     for number in range(n):
         cut = small[: small.shape[0] - number % 3, :, : small.shape[2] - number % 5]
-        patchseg.segment(nib.Nifti1Image(cut, affine), scales=(0.5,), head_check=False)
+        patchseg.segment(nib.Nifti1Image(cut, one.affine), scales=(0.5,), head_check=False)
         rows.append((number + 1, psutil.Process().memory_info().rss / 2**20))
     return pd.DataFrame(rows, columns=["volumes", "memory_mb"])
 
 
 def plot_memory(table):
     """Plot resident memory over the volumes of a batch."""
-    from patchseg.figures import Picture, save
-
-    figure = Picture(figsize=(7, 3), layout="constrained")
+    figure = figures.Picture(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot(table.volumes, table.memory_mb, color="#0072B2")
     axes.set(
@@ -151,72 +161,52 @@ def plot_memory(table):
         ylabel="resident memory (MB)",
         ylim=(0, table.memory_mb.max() * 1.15),
     )
-    save(figure, OUT / "memory.png")
+    figures.save(figure, OUT / "memory.png")
+
+
+def report(table):
+    """Write the table for people."""
+    shown = table.round({"seconds": 1, "start_up_s": 1, "peak_mb": 0}).round(3)
+    columns = [*(name for name in shown if name not in ("key", "machine")), "key"]
+    lines = shown[columns].astype(object).where(shown[columns].notna(), "").to_numpy()
+    lines = [[str(value) for value in line] for line in lines]
+    common.write_markdown(OUT / "segmentation.md", columns, lines, table)
+
+
+def report_memory(count):
+    """Segment many volumes in one process and write what memory it held."""
+    table = memory_of_a_batch(count)
+    files.write_table(table, OUT / "memory.csv")
+    plot_memory(table)
+    print(table.iloc[[0, 9, -1]].to_string(index=False))
 
 
 def main():
     """Run what the command line asks for."""
     os.environ.setdefault("PATCHSEG_PROGRESS", "off")
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    names = [name for name in zoo.entries() if not name.startswith("human-labels")]
-    parser.add_argument("--brains", nargs="*", default=names, help=f"default: {' '.join(names)}")
-    parser.add_argument("--methods", nargs="*", default=METHODS)
+    parser = common.parser(__doc__)
+    parser.add_argument("--brains", nargs="*", default=list(STRANGERS), help="default: all")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), help="default: all")
     parser.add_argument(
         "--batch",
         type=int,
         default=0,
         help="also segment this many volumes in one process and plot the memory",
     )
-    options = parser.parse_args()
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
+    given = parser.parse_args()
+    check_strangers()
+    table = common.complete(
+        OUT / "segmentation.csv",
+        [{"brain": name, "method": method} for name in STRANGERS for method in METHODS],
+        key,
+        measure,
+        given.report,
+        run=one_process_each,
+        wanted=lambda job: job["brain"] in given.brains and job["method"] in given.methods,
     )
-    hardware = f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
-    versions = ", ".join(
-        f"{name} {metadata.version(name)}" for name in ("patchseg", "tensorflow", "dipy", "antspyx")
-    )
-    print(f"{hardware}; {versions}")
-    rows = []
-    for job in [(method, name) for name in options.brains for method in options.methods]:
-        with multiprocessing.get_context("spawn").Pool(1) as alone:
-            rows.append(alone.apply(row, (job,)))
-        print(
-            "  ".join(
-                f"{value:.3f}" if isinstance(value, float) else str(value)
-                for value in rows[-1].values()
-            ),
-            flush=True,
-        )
-    if rows:
-        table = pd.DataFrame(rows)
-        files.write_table(table, OUT / "segmentation.csv")
-        shown = table.assign(
-            seconds=table.seconds.round(1),
-            start_up_s=table.start_up_s.round(1),
-            peak_mb=table.peak_mb.round(0),
-        ).round(3)
-        lines = [
-            " | ".join(map(str, line))
-            for line in [
-                shown.columns,
-                ["---"] * len(shown.columns),
-                *shown.astype(object).where(shown.notna(), "").to_numpy(),
-            ]
-        ]
-        files.write_text(
-            OUT / "segmentation.md",
-            f"{hardware}; {versions}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n",
-        )
-    if options.batch:
-        table = memory_of_a_batch(options.batch)
-        files.write_table(table, OUT / "memory.csv")
-        plot_memory(table)
-        print(table.iloc[[0, 9, -1]].to_string(index=False))
+    report(table)
+    if given.batch:
+        report_memory(given.batch)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,10 @@ imported.
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
 BATCHES = 40
 
 
@@ -25,20 +22,13 @@ def measure():
     Print patches a second, trained and loaded, as JSON.
     """
     import numpy as np
+    from common import SETTINGS
 
     from patchseg import params
-    from patchseg.training import batches, loop, losses
+    from patchseg.training import batches, loop
 
-    settings = params.load(ROOT / "params.yaml").train.model_copy(update={"precision": sys.argv[1]})
-    architecture = {
-        "kind": settings.network,
-        "levels": settings.levels,
-        "features": settings.features,
-        "blocks": settings.blocks,
-    }
-    network = loop.compiled(
-        architecture | {"activation": losses.LOSSES[settings.loss][0]}, settings
-    )
+    settings = params.load(SETTINGS).train.model_copy(update={"precision": sys.argv[1]})
+    network = loop.compiled(loop.architecture_of(settings), settings)
     rng = np.random.default_rng(0)
     patches = (
         rng.random((64, 64, 64)).astype(np.float16),
@@ -58,21 +48,9 @@ def measure():
 
 def main():
     """Print the table."""
-    import keras
-    import tensorflow as tf
+    from patchseg.scoring import rows
 
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    print(
-        f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, TensorFlow"
-        f" {tf.__version__}, Keras {keras.__version__}"
-    )
+    print(rows.machine())
     for precision in ("float32", "mixed_bfloat16"):
         rates = []
         for onednn in ("0", "1"):

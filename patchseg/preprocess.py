@@ -10,9 +10,12 @@ from patchseg import patching
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
 from patchseg.core.progress import progress
-from patchseg.core.provenance import fingerprint
+from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets.bids import subjects
 from patchseg.images.grid import AXES
+
+LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
+"""Their versions may change the bits of a shard."""
 
 
 def cut_slices(image, labels, grid, axis):
@@ -47,7 +50,7 @@ def cut_slices(image, labels, grid, axis):
 
 def write_shard(subject, path, settings):
     """Cut one subject into patches and write them to `path` (.npz), unless a whole shard of the
-    same input is there.
+    same input, settings and code is there.
 
     The shard holds `images` (n, p, p) float16, `labels` (n, p, p) uint8, `place` (n, 3) int32
     (axis, slice, patch) and `key`.
@@ -56,12 +59,16 @@ def write_shard(subject, path, settings):
     -------
     path : Path
     """
-    key = fingerprint(settings=settings.model_dump(exclude={"jobs"}), files=subject.files)
+    given = settings.model_dump(exclude={"jobs"})
+    key = fingerprint(
+        code=["patchseg.preprocess"], settings=[given, versions(*LIBRARIES)], files=subject.files
+    )
     if shard_key(path) == key:
         return path
     one = subject.load()
     image = one.normalised(settings.top)
-    rng = np.random.default_rng([settings.seed, int(key[:8], 16)])
+    own = fingerprint(settings=given, files=subject.files)  # other code draws the same patches
+    rng = np.random.default_rng([settings.seed, int(own[:8], 16)])
     images, masks, places = [], [], []
     for axis in settings.axes:
         for index, patches, truth in cut_slices(image, one.labels, settings, axis):

@@ -1,6 +1,7 @@
 """Small brains that every test can make by hand."""
 
 import os
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -143,3 +144,17 @@ def network(monkeypatch):
     )
     monkeypatch.setattr(networks, "load", lambda path=None, precision="auto": made)
     return made
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package's code from which keys are made; tests change lines of it.
+
+    Returns its folder.
+    """
+    from patchseg.core import source
+
+    folder = tmp_path / "source" / "patchseg"
+    shutil.copytree(source.PACKAGE, folder, ignore=lambda _, names: {"__pycache__", "data"})
+    monkeypatch.setattr(source, "PACKAGE", folder)
+    return folder

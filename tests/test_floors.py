@@ -4,13 +4,14 @@ Nobody imports upward, the picture of the floors is true, and each stage depends
 its notebook runs.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from patchseg import params
-from patchseg.core import provenance
+from patchseg.core import source
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "patchseg"
@@ -34,7 +35,7 @@ def imported(path):
 
     The package's own front door imports nothing that it runs.
     """
-    found = {room(other) for other in provenance.imports(path) if other != PACKAGE / "__init__.py"}
+    found = {room(other) for other in source.imports(path) if other != PACKAGE / "__init__.py"}
     return found - {room(path)}
 
 
@@ -59,27 +60,82 @@ def test_the_picture_shows_every_room_on_the_lowest_floor_it_can_have():
         assert known[name] == 1 + max((known[one] for one in below), default=-1), name
 
 
-def declared(stages, name):
-    """Return the rooms that a stage of dvc.yaml depends on."""
-    deps = stages[name]["deps"]
-    return {Path(dep).name.removesuffix(".py") for dep in deps if dep.startswith("patchseg/")}
+def stages(path="dvc.yaml"):
+    """Read the stages of a DVC file."""
+    return YAML(typ="safe").load(ROOT / path)["stages"]
 
 
-def missing(stages, name, notebook):
-    """Return what a stage's notebook, or the runner, imports and the stage does not declare."""
-    paths = provenance.closure(ROOT / "notebooks" / f"{notebook}.ipynb", RUNNER)
-    return {room(path) for path in paths if PACKAGE in path.parents} - declared(stages, name)
+def declared(stage):
+    """Return the code that a stage depends on: rooms of the package, and other files."""
+    deps = [Path(dep) for dep in stage["deps"]]
+    rooms = {dep.name.removesuffix(".py") for dep in deps if dep.parts[0] == "patchseg"}
+    return rooms | {
+        str(dep) for dep in deps if dep.parts[0] in ("benchmarks", "tools", "notebooks")
+    }
+
+
+def run(*code):
+    """Return what some code runs, in the same way."""
+    paths = source.closure(*code)
+    rooms = {room(path) for path in paths if PACKAGE in path.parents}
+    return rooms | {str(path.relative_to(ROOT)) for path in paths if PACKAGE not in path.parents}
+
+
+def notebook(name):
+    return ROOT / "notebooks" / f"{name}.ipynb"
 
 
 @pytest.mark.parametrize("number, name", list(enumerate(params.STAGES, 1)))
 def test_a_stage_depends_on_all_and_only_the_code_that_it_runs(number, name):
-    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-    assert not missing(stages, name, f"{number}_{name}")
-    paths = provenance.closure(ROOT / "notebooks" / f"{number}_{name}.ipynb", RUNNER)
-    assert declared(stages, name) == {room(path) for path in paths if PACKAGE in path.parents}
+    book = notebook(f"{number}_{name}")  # a stripped copy of it is what the stage depends on
+    assert declared(stages()[name]) == run(book, RUNNER) - {str(book.relative_to(ROOT))}
 
 
 def test_a_removed_dependency_is_noticed():
-    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-    stages["preprocess"]["deps"].remove("patchseg/patching.py")
-    assert missing(stages, "preprocess", "1_preprocess") == {"patching"}
+    stage = stages()["preprocess"]
+    stage["deps"].remove("patchseg/patching.py")
+    assert run(notebook("1_preprocess"), RUNNER) - declared(stage) >= {"patching"}
+
+
+EVIDENCE = {
+    "scores": ["patchseg.scoring.on_zoo"],
+    "robustness": [ROOT / "benchmarks" / "robustness.py"],
+    "fast_labels": [
+        ROOT / "benchmarks" / "fast_labels.py",
+        *(notebook(name) for name in ("1_preprocess", "2_augment", "3_train")),
+    ],
+    "ablation": [ROOT / "benchmarks" / "ablation.py"],
+    "notebook": [ROOT / "tools" / "evidence.py", notebook("7_evidence")],
+}
+
+
+def test_the_evidence_has_these_stages_and_they_run_this_code():
+    found = stages("evidence/dvc.yaml")
+    assert found.keys() == EVIDENCE.keys()
+    for name, (first, *_) in EVIDENCE.items():
+        said = "across evidence" if name == "scores" else f"{first.relative_to(ROOT)}"
+        assert said in found[name]["cmd"]
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_a_stage_of_the_evidence_depends_on_all_and_only_the_code_that_it_runs(name):
+    assert declared(stages("evidence/dvc.yaml")[name]) == run(*EVIDENCE[name])
+
+
+def test_the_evidence_depends_on_weights_settings_and_tables():
+    found = stages("evidence/dvc.yaml")
+    for name in ("scores", "robustness"):
+        assert "artefacts/across/networks" in found[name]["deps"]
+    assert set(found["ablation"]["params"]) == {
+        f"across.{one}" for one in ("brain_pixels", "draw", "train")
+    }
+    recipes = [f"recipes.{name}" for name in ("patchseg", "original")]
+    assert set(found["fast_labels"]["params"]) == {"preprocess", "augment", "train", *recipes}
+    made = {next(iter(out)) for name in found for out in found[name]["outs"] if name != "notebook"}
+    read = {f"artefacts/across/{name}" for name in tables_of(notebook("7_evidence"))}
+    assert read <= set(found["notebook"]["deps"]) and read <= made
+
+
+def tables_of(path):
+    """Return the files that the evidence notebook names."""
+    return set(re.findall(r"[a-z_]+[.](?:csv|md|png)", source.meaning(path)))

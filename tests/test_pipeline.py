@@ -4,11 +4,13 @@ The whole pipeline at smoke size, twice, and killed in the middle.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -138,6 +140,53 @@ def test_a_second_repro_is_a_no_op_and_a_forced_one_gives_the_same_bytes(finishe
     assert "up to date" in repro(folder) and digests(folder) == before
     repro(folder, "-f")
     assert digests(folder) == before
+
+
+def stale(folder):
+    """Return the stages whose own dependencies changed, without their recipe."""
+    said = subprocess.run(
+        ["dvc", "status", "--json", "dvc.yaml"],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return {name.split("@")[0] for name in json.loads(said)}
+
+
+@contextmanager
+def changed(path, old, new):
+    """Replace the first such text of a file for a while."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.slow
+def test_stages_that_use_changed_code_are_stale_and_no_others(finished):
+    folder, _ = finished
+    assert stale(folder) == set()
+    patching = folder / "patchseg" / "patching.py"
+    with changed(patching, "\n\ndef ", "\n\nADDED = 1\n\n\ndef "):
+        assert stale(folder) == {"preprocess", "augment", "evaluate"}
+    with changed(folder / "patchseg" / "core" / "tissues.py", '"CSF", "GM"', '"GM", "CSF"'):
+        assert stale(folder) == {"preprocess", "augment", "train", "evaluate"}
+
+
+@pytest.mark.slow
+def test_stages_that_read_the_dataset_are_stale_when_it_is_another_one(finished):
+    folder, _ = finished
+    shutil.copytree(folder / "data", folder / "other")
+    try:
+        with changed(folder / "params.yaml", "dataset: data", "dataset: other"):
+            assert stale(folder) == {"preprocess", "augment", "evaluate"}
+    finally:
+        shutil.rmtree(folder / "other")
 
 
 @pytest.mark.slow

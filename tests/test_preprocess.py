@@ -63,6 +63,21 @@ def test_changed_input_or_settings_make_a_shard_anew(dataset, grid, tmp_path):
     assert not set(second) & {preprocess.shard_key(path) for path in paths}
 
 
+def test_other_code_makes_a_shard_anew(dataset, grid, tmp_path, package, monkeypatch):
+    subject = bids.subjects(dataset, "train")[0]
+    path = preprocess.write_shard(subject, tmp_path / "a.npz", grid)
+    first = preprocess.load_shard(path)
+    monkeypatch.setattr(preprocess.patching, "to_grid", lambda *_: np.zeros((64, 64), np.float32))
+    assert preprocess.load_shard(preprocess.write_shard(subject, path, grid))["images"].any()
+    code = package / "patching.py"
+    code.write_text(code.read_text() + "\nADDED = 1\n")
+    assert not preprocess.load_shard(preprocess.write_shard(subject, path, grid))["images"].any()
+    monkeypatch.undo()
+    monkeypatch.setattr(preprocess, "versions", lambda *_: {"numpy": "0"})
+    again = preprocess.load_shard(preprocess.write_shard(subject, path, grid))
+    assert all(np.array_equal(again[name], first[name]) for name in first)
+
+
 def test_a_bad_subject_leaves_nothing_half_written(dataset, grid, tmp_path):
     write_nifti(dataset / "sub-b" / "anat" / "sub-b_T1w.nii.gz", np.zeros((40, 36, 32), np.float32))
     with pytest.raises(InputError, match=r"sub-b_T1w.nii.gz: every voxel is 0"):

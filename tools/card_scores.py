@@ -27,6 +27,7 @@ known["scores"] = {
     brain: {
         "network": row.network,
         **{f"dice_{tissue}": round(row[f"dice_{tissue}"], 3) for tissue in ("CSF", "GM", "WM")},
+        "key": row.key,
     }
     for brain, row in ours.iterrows()
 }

@@ -1,7 +1,9 @@
 """One brain with its labels, by name: of the zoo, or the template that nilearn carries."""
 
 from fnmatch import fnmatchcase
+from functools import cache
 
+from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.datasets import sample, zoo
 
@@ -29,3 +31,16 @@ def names(patterns):
 def load(name):
     """Return a brain of the zoo, or the template 'mni': a `Labelled`."""
     return sample.labelled_template() if name == TEMPLATE else zoo.load(name)
+
+
+@cache
+def identity(name):
+    """Return what a brain is, for a key: sha256 of its files, and how its labels are coded.
+
+    Of the zoo's registry; nothing is downloaded.
+    """
+    if name == TEMPLATE:
+        found = sample.template_files().values()
+        return ["human", "probabilities", [files.sha256(path) for path in found]]
+    one = zoo.entry(name)
+    return [one.species, one.coding, [one.files[path].sha256 for path in sorted(one.files)]]

@@ -84,16 +84,21 @@ def template():
         Probability of each tissue, times 255.
     affine : (4, 4) ndarray
     """
-    folder = Path(nilearn.__file__).parent / "datasets" / "data"
-    images = {
-        kind: nib.load(folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz")
-        for kind in ("t1", "gm", "wm")
-    }
+    images = {kind: nib.load(path) for kind, path in template_files().items()}
     t1w, gm, wm = (np.asarray(images[kind].dataobj) for kind in ("t1", "gm", "wm"))
     inside = t1w > 0
     gm, wm = gm * inside, wm * inside
     csf = np.clip(255 * inside - gm.astype(int) - wm, 0, 255).astype(np.uint8)
     return t1w, {"CSF": csf, "GM": gm, "WM": wm}, images["t1"].affine
+
+
+def template_files():
+    """Return where the template's T1w and maps lie: a dict from 't1', 'gm' and 'wm' to the path."""
+    folder = Path(nilearn.__file__).parent / "datasets" / "data"
+    return {
+        kind: folder / f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
+        for kind in ("t1", "gm", "wm")
+    }
 
 
 def labelled_template():

@@ -1,16 +1,17 @@
 """Score networks on brains of the zoo that they never saw, beside classical tools."""
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 
 from patchseg import checkpoint, metrics
-from patchseg.core import files
-from patchseg.core.progress import progress
+from patchseg.core import runtime
+from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
 from patchseg.images import brain
+from patchseg.scoring import rows
+
+CLASSICAL = {"hmrf": "dipy", "atropos": "antspyx"}
+"""Tools beside the networks, and the libraries that they are of."""
 
 
 def unseen(weights):
@@ -83,51 +84,40 @@ def score_classical(method, name):
 
 def evidence(weights, table_path):
     """Score networks on every brain of the zoo that they were not trained on, beside HMRF and
-    Atropos; keep the rows that are there.
+    Atropos; keep the rows that today's code made (see `rows.complete`).
 
     Parameters
     ----------
     weights : list of Path
     table_path : str or Path
-        A .csv: network, brain, tissue, and the measures of `metrics.score`. A row stays until the
-        weights change.
+        A .csv: network, brain, sha256 of the weights, tissue, the measures of `metrics.score`, and
+        the key of each row.
 
     Returns
     -------
     table : pandas.DataFrame
     """
-    table_path = Path(table_path)
-    rows = (
-        pd.read_csv(
-            table_path, dtype={"sha256": str}, keep_default_na=False, na_values=[""]
-        ).to_dict("records")
-        if table_path.exists()
-        else []
+    paths = {path.name.removesuffix(checkpoint.SUFFIX): path for path in weights}
+    jobs = [{"network": name, "brain": one} for name, path in paths.items() for one in unseen(path)]
+    brains = sorted({job["brain"] for job in jobs}, key=list(zoo.entries()).index)
+    jobs += [{"network": method, "brain": one} for method in CLASSICAL for one in brains]
+
+    def measure(network, brain):
+        if network in CLASSICAL:
+            return score_classical(network, brain)
+        sha256 = checkpoint.read_card(paths[network])["sha256"][:12]
+        return [{"sha256": sha256, **row} for row in score(paths[network], brain)[0]]
+
+    return rows.complete(
+        table_path, jobs, lambda network, brain: key(network, brain, paths), measure, what="brains"
     )
-    jobs = [
-        (
-            path.name.removesuffix(checkpoint.SUFFIX),
-            checkpoint.read_card(path)["sha256"][:12],
-            path,
-            name,
-        )
-        for path in weights
-        for name in unseen(path)
-    ]
-    brains = sorted({job[-1] for job in jobs}, key=list(zoo.entries()).index)
-    jobs += [(method, "", None, name) for method in ("hmrf", "atropos") for name in brains]
-    wanted = {(network, sha256, name) for network, sha256, _, name in jobs}
-    rows = [
-        row
-        for row in rows
-        if (row["network"], row["sha256"] if isinstance(row["sha256"], str) else "", row["brain"])
-        in wanted
-    ]
-    have = {(row["network"], row["brain"]) for row in rows}
-    for network, sha256, path, name in progress(jobs, "brains"):
-        if (network, name) in have:
-            continue
-        found = score(path, name)[0] if path else score_classical(network, name)
-        rows += [{"network": network, "sha256": sha256, "brain": name, **row} for row in found]
-        files.write_table(pd.DataFrame(rows), table_path)
-    return pd.DataFrame(rows)
+
+
+def key(network, brain, paths):
+    """Return the fingerprint of what `evidence` says of a network or method on a brain."""
+    brain = named.identity(brain)
+    if network in CLASSICAL:
+        library = versions(CLASSICAL[network])
+        return fingerprint(code=[score_classical], settings=[network, library, brain])
+    sha256 = checkpoint.read_card(paths[network])["sha256"]
+    return fingerprint(code=[score], settings=[sha256, runtime.precision("auto"), brain])

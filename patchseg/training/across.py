@@ -1,17 +1,16 @@
 """Networks for brains of any species, trained on brains of the zoo."""
 
-import json
 import subprocess
 from pathlib import Path
 
-from patchseg import checkpoint, params
-from patchseg.core import files, provenance
+from patchseg import checkpoint, params, unet
+from patchseg.core import files, provenance, runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains as named
 from patchseg.datasets import zoo
 from patchseg.images import brain
-from patchseg.training import batches, draw
+from patchseg.training import drawn
 
 
 def settings(path, name):
@@ -58,6 +57,8 @@ def settings(path, name):
 def train(name, path="params.yaml", out="work/across", jobs=2):
     """Draw a training set and train a network on it, or go on where a killed run was.
 
+    Weights whose card has today's `key` are kept, also those that it starts from.
+
     Parameters
     ----------
     name : str
@@ -74,93 +75,89 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     -------
     weights : Path
     """
-    from patchseg import checkpoint, unet
     from patchseg.training import loop
 
-    drawing, fitting, chosen, start, kept = settings(path, name)
     out = Path(out)
-    first = None
-    if start:
-        first = out / f"{start}{checkpoint.SUFFIX}"
-        if not checkpoint.card_path(first).is_file():
-            train(start, path, out, jobs)
-    folder, weights = out / name, out / f"{name}{checkpoint.SUFFIX}"
-    key = provenance.fingerprint(settings=[drawing.model_dump(), chosen])
-    brains = []
-    if not _is_drawn(folder, key):
-        for one in chosen:
-            brains.append(draw.brain_of(named.load(one)))
-        sizes = [
-            one.size_mm for one in brains
-        ]  # a brain that is magnified threefold is seen like one that is three times smaller
-        draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=jobs)
-        draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
-        files.write_text(
-            folder / "set.json",
-            json.dumps(
-                {
-                    "key": key,
-                    "sizes_mm": [
-                        round(min(sizes) / drawing.scales[1], 1),
-                        round(max(sizes) / drawing.scales[0], 1),
-                    ],
-                }
-            ),
-        )
-    sets = [batches.open_training_set(folder / part) for part in ("train", "val")]
-    network, history = loop.fit(
-        *sets,
-        fitting,
-        folder / "learned.weights.h5" if first else weights,
-        folder / "state.npz",
-        first,
-    )
-    sizes = json.loads((folder / "set.json").read_text())["sizes_mm"]
-    if first:
-        unet.go_back(network, checkpoint.load(first), kept)
-        before = checkpoint.read_card(first)
-        checkpoint.save(network, before["architecture"], weights)
-        chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
-        sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
+    weights, today = out / f"{name}{checkpoint.SUFFIX}", key(path, name)
+    if _key_of(weights) == today:
+        print(f"{weights}: trained already, by this code on these data and settings", flush=True)
+        return weights
+    drawing, fitting, chosen, start, _ = settings(path, name)
+    first = train(start, path, out, jobs) if start else None
+    folder = out / name
+    training, validation, sizes = drawn.draw_sets(folder, chosen, drawing, jobs)
+    learned = folder / f"learned{checkpoint.SUFFIX}"
+    network, history = loop.fit(training, validation, fitting, learned, folder / "state.npz", first)
     files.write_table(history, out / f"{name}_history.csv")
-    dice = loop.validation_dice(network, *sets[1])
-    _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, len(history), dice)
+    known = _described(path, name, sizes, first)
+    if first:
+        unet.go_back(network, checkpoint.load(first), known["kept"])
+    dice = loop.validation_dice(network, *validation)
+    known |= {
+        "epochs": len(history),
+        "validation_dice": {
+            tissue: round(float(value), 4) for tissue, value in zip(TISSUES, dice, strict=True)
+        },
+        "key": today,
+    }
+    checkpoint.save(network, checkpoint.read_card(learned)["architecture"], weights, **known)
     return weights
 
 
-def _describe(weights, name, path, start, kept, chosen, sizes, drawing, fitting, epochs, dice):
-    """Write into the card of trained weights what is to be known of them."""
-    found = checkpoint.read_card(weights)
-    checkpoint.write_card(
-        weights,
-        found["architecture"],
-        name=name,
-        top=brain.TOP,
-        brain_pixels=params.load(path).across.brain_pixels,
-        sizes_mm=sizes,
-        contrasts=["T1w", "T2w"],
-        start=start,
-        kept=kept,
-        brains=chosen,
-        species=sorted(
-            {"human" if one == named.TEMPLATE else zoo.entry(one).species for one in chosen}
-        ),
-        licences=sorted({zoo.entry(one).licence for one in chosen if one != named.TEMPLATE}),
-        draw=drawing.model_dump(mode="json"),
-        train=fitting.model_dump(mode="json"),
-        epochs=epochs,
-        validation_dice={
-            tissue: round(float(value), 4) for tissue, value in zip(TISSUES, dice, strict=True)
-        },
-        commit=_commit(),
-        command=f"patchseg dev across train {name}",
+def key(path, name):
+    """Return the fingerprint of a network of `params.yaml`.
+
+    Code, settings, brains, what it starts from, precision and libraries count.
+    """
+    from patchseg.training import loop
+
+    drawing, fitting, chosen, start, kept = settings(path, name)
+    return provenance.fingerprint(
+        code=["patchseg.training.across"],
+        settings=[
+            drawn.key(chosen, drawing),
+            fitting.model_dump(),
+            loop.made_in(fitting),
+            key(path, start) if start else None,
+            kept,
+        ],
     )
 
 
-def _is_drawn(folder, key):
-    return (folder / "set.json").is_file() and json.loads((folder / "set.json").read_text())[
-        "key"
-    ] == key
+def _key_of(weights):
+    """Return the key in the card of weights, or None if there are no whole ones."""
+    try:
+        return checkpoint.read_card(weights).get("key")
+    except InputError:
+        return None
+
+
+def _described(path, name, sizes, first):
+    """Return what the card of a network says of its data and settings, and of the computer."""
+    drawing, fitting, chosen, start, kept = settings(path, name)
+    if first:
+        before = checkpoint.read_card(first)
+        chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
+        sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
+    in_zoo = [zoo.entry(one) for one in chosen if one != named.TEMPLATE]
+    human = ["human"] if named.TEMPLATE in chosen else []
+    return {
+        "name": name,
+        "top": brain.TOP,
+        "brain_pixels": params.load(path).across.brain_pixels,
+        "sizes_mm": sizes,
+        "contrasts": ["T1w", "T2w"],
+        "start": start,
+        "kept": kept,
+        "brains": chosen,
+        "species": sorted({*human, *(one.species for one in in_zoo)}),
+        "licences": sorted({one.licence for one in in_zoo}),
+        "draw": drawing.model_dump(mode="json"),
+        "train": fitting.model_dump(mode="json"),
+        "computing": runtime.computing(fitting.precision),
+        "commit": _commit(),
+        "command": f"patchseg dev across train {name}",
+    }
 
 
 def _commit():

@@ -13,12 +13,15 @@ from keras import ops
 from patchseg import checkpoint, unet
 from patchseg.core.files import replacing
 from patchseg.core.progress import progress
-from patchseg.core.provenance import fingerprint
-from patchseg.core.runtime import computing_in, deterministic
+from patchseg.core.provenance import fingerprint, versions
+from patchseg.core.runtime import computing_in, deterministic, precision
 from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
 from patchseg.metrics import overlap_counts
 from patchseg.training.batches import batches
 from patchseg.training.losses import LOSSES
+
+LIBRARIES = ("tensorflow", "keras", "numpy")
+"""Their versions may change the bits of weights."""
 
 
 def validation_dice(network, images, labels):
@@ -84,6 +87,7 @@ def _load_state(path, network, key):
     with np.load(path, allow_pickle=False) as state:
         log = json.loads(str(state["log"]))
         if log["key"] != key:
+            print("a killed run had other code, settings or data: training starts anew", flush=True)
             return None
         for i, variable in enumerate((*network.variables, *network.optimizer.variables)):
             variable.assign(state[f"v{i}"])
@@ -96,8 +100,8 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
 
     One line an epoch is printed, those of a resumed training's earlier epochs included. After each
     epoch everything that the next one depends on (weights, optimizer, history) is written to
-    `state_path`; a later call with the same data and settings goes on from there and ends with the
-    same bytes.
+    `state_path`; a later call with the same code, data, settings, precision and libraries goes on
+    from there and ends with the same bytes; any other one says so and starts anew.
 
     Parameters
     ----------
@@ -123,14 +127,7 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
 
 
 def _fit(training, validation, settings, weights_path, state_path, start):
-    activation = LOSSES[settings.loss][0]
-    architecture = {
-        "kind": settings.network,
-        "levels": settings.levels,
-        "features": settings.features,
-        "blocks": settings.blocks,
-    }
-    architecture |= {"in_channels": 1, "out_channels": len(TISSUES), "activation": activation}
+    architecture = architecture_of(settings)
     network = compiled(architecture, settings)
     chosen = np.unique(
         np.linspace(0, len(validation[0]) - 1, settings.validation_patches).astype(int)
@@ -138,37 +135,14 @@ def _fit(training, validation, settings, weights_path, state_path, start):
     validation = validation[0][chosen], validation[1][chosen]
     if start:
         network.load_weights(start)
-    key = fingerprint(
-        settings=[settings.model_dump(), *(_digest(array) for array in (*training, *validation))],
-        files=[start] if start else [],
-    )
+    key = _key(training, validation, settings, start)
     history, best = _load_state(state_path, network, key) or ([], None)
     for row in history:
         _report(row, settings.epochs)
     for epoch in range(len(history), settings.epochs):
         if _stalled(history, settings.patience):
             break
-        rate = float(ops.convert_to_numpy(network.optimizer.learning_rate))
-        steps = progress(
-            batches(*training, settings, epoch),
-            f"epoch {epoch + 1}/{settings.epochs}",
-            settings.steps_per_epoch,
-        )
-        losses = [_step(network, x, y) for x, y in steps]
-        dice = validation_dice(network, *validation)
-        row = {
-            "epoch": epoch + 1,
-            "learning_rate": rate,
-            "loss": float(np.mean(losses)),
-            "val_dice": float(dice.mean()),
-        }
-        history.append(
-            row
-            | {
-                f"val_dice_{tissue}": float(value)
-                for tissue, value in zip(TISSUES, dice, strict=True)
-            }
-        )
+        history.append(_epoch(network, training, validation, settings, epoch))
         if _best_epoch(history) == epoch:
             best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
         _save_state(state_path, network, key, history, best)
@@ -178,6 +152,53 @@ def _fit(training, validation, settings, weights_path, state_path, start):
     checkpoint.save(network, architecture, weights_path)
     os.remove(state_path)
     return network, pd.DataFrame(history)
+
+
+def architecture_of(settings):
+    """Return the arguments of `unet.build` for a `params.Train`."""
+    return {
+        "kind": settings.network,
+        "levels": settings.levels,
+        "features": settings.features,
+        "blocks": settings.blocks,
+        "in_channels": 1,
+        "out_channels": len(TISSUES),
+        "activation": LOSSES[settings.loss][0],
+    }
+
+
+def made_in(settings):
+    """Return what beside code, settings and data changes the bits of weights, for a key."""
+    return {"precision": precision(settings.precision), "libraries": versions(*LIBRARIES)}
+
+
+def _key(training, validation, settings, start):
+    """Return the fingerprint of all that a training's next epoch depends on."""
+    data = [_digest(array) for array in (*training, *validation)]
+    return fingerprint(
+        code=["patchseg.training.loop"],
+        settings=[settings.model_dump(), made_in(settings), data],
+        files=[start] if start else [],
+    )
+
+
+def _epoch(network, training, validation, settings, epoch):
+    """Train for one epoch; return its row of the history."""
+    rate = float(ops.convert_to_numpy(network.optimizer.learning_rate))
+    steps = progress(
+        batches(*training, settings, epoch),
+        f"epoch {epoch + 1}/{settings.epochs}",
+        settings.steps_per_epoch,
+    )
+    losses = [_step(network, x, y) for x, y in steps]
+    dice = validation_dice(network, *validation)
+    return {
+        "epoch": epoch + 1,
+        "learning_rate": rate,
+        "loss": float(np.mean(losses)),
+        "val_dice": float(dice.mean()),
+        **{f"val_dice_{tissue}": float(value) for tissue, value in zip(TISSUES, dice, strict=True)},
+    }
 
 
 def _step(network, x, y):

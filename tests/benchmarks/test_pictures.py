@@ -1,5 +1,5 @@
 import ablation
-import adaptation
+import adaptation_tables
 import pandas as pd
 import robustness
 
@@ -15,7 +15,7 @@ def test_curve_of_an_adaptation_has_a_panel_a_brain_and_a_line_a_way():
         [("chimp", "HMRF", 0.8), ("macaque", "HMRF", 0.7), ("chimp", "Atropos", 0.82)],
         columns=["brain", "method", "dice"],
     )
-    figure = adaptation.picture(
+    figure = adaptation_tables.picture(
         pd.DataFrame(rows, columns=["brain", "slices", "how", "dice", "low", "high"]), lines
     )
     assert [axes.get_title() for axes in figure.axes] == ["chimp", "macaque"] and [

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import labelled_ball
 from ruamel.yaml import YAML
@@ -15,7 +16,7 @@ from patchseg.datasets import brains
 from patchseg.datasets.brains import load, names
 from patchseg.inference import networks, segmentation
 from patchseg.scoring import on_zoo
-from patchseg.training import across
+from patchseg.training import across, drawn, loop
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def balls(monkeypatch):
 
     monkeypatch.setattr(brains, "load", load)
     monkeypatch.setattr(brains, "names", lambda patterns: list(patterns))
+    monkeypatch.setattr(brains, "identity", lambda name: name)
     entry = type(
         "Entry", (), {"species": "ball", "licence": "CC0", "modality": "T1w", "same_brain_as": None}
     )
@@ -133,6 +135,69 @@ def test_the_template_is_a_brain_like_the_others():
     one = load("mni")
     assert one.species == "human" and one.image.shape == one.labels.shape
     assert set(np.unique(one.labels)) == {0, 1, 2, 3, 255} and one.affine.shape == (4, 4)
+
+
+def test_what_makes_a_set_or_a_network_changes_its_key(small, balls, package, monkeypatch):
+    def keys():
+        drawing, _, chosen, _, _ = across.settings(small, "tiny")
+        return [drawn.key(chosen, drawing), across.key(small, "tiny"), across.key(small, "more")]
+
+    def changed(before):
+        return [one != other for one, other in zip(before, keys(), strict=True)]
+
+    def edit(name):
+        (package / name).write_text((package / name).read_text() + "\nADDED = 1\n")
+
+    for name, expected in (
+        ("patching.py", [False, False, False]),
+        ("unet.py", [False, True, True]),
+        ("training/draw.py", [True, True, True]),
+    ):
+        before = keys()
+        edit(name)
+        assert changed(before) == expected, name
+    before = keys()
+    monkeypatch.setattr(
+        brains, "identity", lambda name: "another file" if name == "other" else name
+    )
+    assert changed(before) == [False, False, True]  # only 'more' learns from 'other'
+    before = keys()
+    monkeypatch.setattr(loop, "precision", lambda _: "mixed_bfloat16")
+    assert changed(before) == [False, True, True]
+
+
+def test_a_network_and_its_start_are_trained_again_when_code_changes(
+    small, balls, tmp_path, package, monkeypatch
+):
+    trained, out = [], tmp_path / "out"
+
+    def fit(training, validation, settings, weights_path, state_path, start=None):
+        trained.append(weights_path.parent.name)
+        network = loop.compiled(loop.architecture_of(settings), settings)
+        checkpoint.save(network, loop.architecture_of(settings), weights_path)
+        return network, pd.DataFrame({"epoch": [1]})
+
+    def train():
+        trained.clear()
+        across.train("more", small, out, jobs=1)
+        return list(trained)
+
+    monkeypatch.setattr(loop, "fit", fit)
+    assert train() == ["tiny", "more"] and train() == []
+    drawn_at = (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns
+    code = package / "unet.py"
+    code.write_text(code.read_text() + "\nADDED = 1\n")
+    assert train() == ["tiny", "more"] and train() == []
+    assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns == drawn_at
+    (out / "more.weights.h5").write_bytes(b"cut off")
+    assert train() == ["more"]
+    card = checkpoint.read_card(out / "more.weights.h5")
+    assert card["key"] == across.key(small, "more")
+    assert card["computing"]["precision"] == "float32" and card["computing"]["processor"]
+    code = package / "training" / "draw.py"
+    code.write_text(code.read_text() + "\nADDED = 1\n")
+    train()
+    assert (out / "tiny" / "train" / "images.npy").stat().st_mtime_ns > drawn_at
 
 
 def test_training_writes_weights_whose_card_says_all_and_which_segment(

@@ -145,12 +145,41 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
     assert not (tmp_path / "killed" / "state.npz").exists()
 
 
-def test_a_state_of_other_settings_is_not_resumed(sets, train_settings, tmp_path, monkeypatch):
+ANEW = "a killed run had other code, settings or data: training starts anew"
+
+
+def test_a_state_of_other_settings_is_not_resumed(
+    sets, train_settings, tmp_path, monkeypatch, capsys
+):
     with pytest.raises(KeyboardInterrupt):
         run(sets, train_settings, tmp_path, monkeypatch, stop_after=2)
+    assert ANEW not in capsys.readouterr().out
     other = train_settings.model_copy(update={"learning_rate": 0.02, "epochs": 2})
     _, history = run(sets, other, tmp_path)
     assert len(history) == 2 and history.learning_rate[0] == pytest.approx(0.02)
+    assert capsys.readouterr().out.split("\n")[0] == ANEW
+
+
+def test_the_state_belongs_to_code_precision_libraries_and_start(
+    sets, train_settings, tmp_path, package, monkeypatch
+):
+    def key(settings=train_settings, start=None):
+        return loop._key(*sets, settings, start)
+
+    first = key()
+    assert key() == first
+    start = tmp_path / "start"
+    start.write_bytes(b"weights")
+    auto = train_settings.model_copy(update={"precision": "auto"})
+    monkeypatch.setattr(loop, "precision", lambda _: "mixed_bfloat16")
+    here = key(auto)
+    monkeypatch.setattr(loop, "precision", lambda _: "float32")
+    assert len({first, key(start=start), key(auto), here}) == 4  # "auto" differs by processor
+    monkeypatch.setattr(loop, "versions", lambda *_: {"tensorflow": "1"})
+    other = key()
+    code = package / "unet.py"
+    code.write_text(code.read_text() + "\nADDED = 1\n")
+    assert len({first, other, key()}) == 3
 
 
 def test_stops_early_and_keeps_the_best(sets, train_settings, tmp_path, monkeypatch):

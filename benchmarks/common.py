@@ -1,0 +1,132 @@
+"""What the benchmarks share: places, brains and the networks that never saw them, keys, tables."""
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from patchseg import checkpoint, metrics
+from patchseg.core import files, runtime
+from patchseg.core.provenance import fingerprint
+from patchseg.datasets import brains
+from patchseg.scoring import rows
+
+ROOT = Path(__file__).parents[1]
+ARTEFACTS = ROOT / "artefacts"
+ACROSS = ARTEFACTS / "across"
+NETWORKS = ACROSS / "networks"
+SETTINGS = ROOT / "params.yaml"
+STRANGERS = {
+    "human-eve": "no-people",
+    "human-nii2mesh": "people",
+    "chimp": "no-chimp",
+    "chimp-t2": "no-chimp",
+    "macaque-21mo": "no-macaque",
+    "macaque-4mo": "no-macaque",
+}
+"""For each brain a network that never saw it, nor its species.
+
+Of people, human-nii2mesh is a person never seen.
+"""
+ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo")
+
+
+@cache
+def load(name):
+    """Return a brain of the zoo, a `Labelled`; read once a process."""
+    return brains.load(name)
+
+
+def as_given(one):
+    """Return image and mask of a `Labelled` as a user would give them: nibabel images."""
+    return [nib.Nifti1Image(part, one.affine) for part in (one.image, one.mask.astype(np.uint8))]
+
+
+def dice(one, found):
+    """Return Dice of GM and of WM in the labelled voxels of a `Labelled`, a list of two."""
+    return [metrics.dice(one.labels == n, (found == n) & one.known) for n in (2, 3)]
+
+
+def weights_of(network):
+    """Return the weights of a network that is kept with the evidence."""
+    return NETWORKS / f"{network}{checkpoint.SUFFIX}"
+
+
+def key(*code, settings=None, brain_names=(), networks=()):
+    """Return the fingerprint of rows: code, settings, the files of brains and weights.
+
+    Where weights compute, their precision counts, too.
+
+    Parameters
+    ----------
+    *code : function, str or Path
+        See `provenance.fingerprint`.
+    settings : object that JSON can hold
+        What the columns of the row do not say.
+    brain_names, networks : iterable of str
+    """
+    identities = [brains.identity(name) for name in brain_names]
+    weights = [checkpoint.read_card(weights_of(name))["sha256"] for name in networks]
+    precision = runtime.precision("auto") if weights else None
+    return fingerprint(code=code, settings=[settings, identities, weights, precision])
+
+
+def parser(text):
+    """Return a parser of the command line, with the first line of a docstring and --report."""
+    parser = argparse.ArgumentParser(description=text.split("\n")[0])
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="measure nothing: mark the rows of earlier code, write tables and pictures",
+    )
+    return parser
+
+
+def complete(path, jobs, key_of, measure, report=False, **given):
+    """Do what is missing or stale (see `rows.complete`), nothing for a mere report; say each row.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+    """
+
+    def said(run):
+        for job, found in run:
+            print(job, found[-1] if found else "", flush=True)
+            yield job, found
+
+    run, wanted = given.pop("run", map), given.pop("wanted", lambda job: True)
+    return rows.complete(
+        path,
+        jobs,
+        key_of,
+        measure,
+        run=lambda do, todo: said(run(do, todo)),
+        wanted=lambda job: not report and wanted(job),
+        **given,
+    )
+
+
+def write_markdown(path, head, lines, table, intro=""):
+    """Write a table for people: what it says, what it was measured with, and the lines.
+
+    Parameters
+    ----------
+    path : Path
+    head : list of str
+        The last column is for the keys (see `rows.keys`).
+    lines : list of list of str
+    table : pandas.DataFrame
+        The rows that the lines are made of, with their keys.
+    intro : str
+    """
+    text = ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]]
+    parts = [intro, rows.note(table), "\n".join(text) + "\n"]
+    files.write_text(path, "\n".join(part for part in parts if part))
+
+
+def number(value):
+    """Return a number with three digits, or nothing where there is none."""
+    return "" if value is None or np.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,54 @@
+"""The training and validation set of a network, drawn from brains by name, kept while its key
+holds."""
+
+import json
+
+from patchseg.core import files
+from patchseg.core.provenance import fingerprint, versions
+from patchseg.datasets import brains as named
+from patchseg.training import batches, draw
+
+LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
+"""Their versions may change the bits of a patch."""
+
+
+def draw_sets(folder, chosen, drawing, jobs):
+    """Draw patches from brains, unless the sets of the same code, settings and brains are there.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``train`` and ``val`` (see `draw.write_set`) and then ``set.json``: their key, and the
+        least and largest size of a brain that they show.
+    chosen : list of str
+        Brains (see `brains.names`).
+    drawing : patchseg.params.Draw
+    jobs : int
+        Threads.
+
+    Returns
+    -------
+    training, validation : pairs of (n, p, p) ndarray, memory-mapped
+    sizes_mm : list of two float
+        A brain that is magnified threefold is seen like one that is three times smaller.
+    """
+    today, described = key(chosen, drawing), folder / "set.json"
+    if not described.is_file() or json.loads(described.read_text())["key"] != today:
+        described.unlink(missing_ok=True)
+        brains = [draw.brain_of(named.load(name)) for name in chosen]
+        draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=jobs)
+        draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
+        sizes, (least, most) = [one.size_mm for one in brains], drawing.scales
+        shown = [round(min(sizes) / most, 1), round(max(sizes) / least, 1)]
+        files.write_text(described, json.dumps({"key": today, "sizes_mm": shown}))
+    training, validation = (batches.open_training_set(folder / part) for part in ("train", "val"))
+    return training, validation, json.loads(described.read_text())["sizes_mm"]
+
+
+def key(chosen, drawing):
+    """Return the fingerprint of the sets: code that draws, settings, brains and libraries."""
+    brains = [[name, named.identity(name)] for name in chosen]
+    return fingerprint(
+        code=["patchseg.training.drawn"],
+        settings=[drawing.model_dump(), brains, versions(*LIBRARIES)],
+    )
