@@ -79,7 +79,8 @@ def machine():
     """Say in a line what this process computes with."""
     found = runtime.computing()
     libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
-    return f"{found['threads']} threads of {found['processor']}, {found['precision']}; {libraries}"
+    where = f"{found['threads']} threads of {found['processor']}"
+    return f"{where}, auto is {found['precision']}; {libraries}"
 
 
 def keys(table):
