@@ -1,13 +1,11 @@
 """What each choice of the recipe for unseen species is worth.
 
-Small networks trained on people, scored on brains that they never saw.
-
-    python benchmarks/ablation.py              # hours on two cores; what is there and belongs to
-                                               # this code is kept
+    python benchmarks/ablation.py              # hours on two cores; current rows are kept
     python benchmarks/ablation.py --jobs 1     # on one core
     python benchmarks/ablation.py --report     # table and figure only
 
-One row changes one setting. All networks see about the same number of pixels (whole slices 17 %
+Small networks are trained on people and scored on brains that they never saw. One row changes one
+setting. All networks see about the same number of pixels (whole slices 17 %
 more); they are smaller and trained for less time than the one that comes with the package. Rows
 that decide something have three seeds. Needs PATCHSEG_ZOO. Writes artefacts/across/ablation.csv,
 .md and .png.
@@ -166,10 +164,7 @@ def key(variant, seed):
 
 
 def jobs():
-    """List what is to be done.
-
-    The recipe itself first, then each row once, then the seeds of those that decide something.
-    """
+    """List what is to be done: the recipe, then each row once, then the seeds of what decides."""
     listed = [(variant, 0) for variant in VARIANTS]
     listed[1:1] = [(ALL, 1), (ALL, 2)]
     listed += [
@@ -219,7 +214,7 @@ def _spread(dice):
 def picture(table):
     """Plot what each choice of a recipe is worth, a panel a measure.
 
-    A dot for each seed, a bar for their mean.
+    Each seed is a dot, and their mean a bar.
 
     Parameters
     ----------
@@ -263,11 +258,11 @@ def in_parallel(count):
     """Return what does jobs as `map` does, in so many processes, a thread each, in any order."""
 
     def run(do, todo):
-        os.environ |= {
+        os.environ |= {  # for the processes started below
             "TF_NUM_INTRAOP_THREADS": "1",
             "TF_NUM_INTEROP_THREADS": "1",
             "OMP_NUM_THREADS": "1",
-        }  # for the processes started below
+        }
         parallel = joblib.Parallel(n_jobs=count, return_as="generator_unordered")
         return parallel(joblib.delayed(do)(job) for job in todo)
 

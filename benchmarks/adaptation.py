@@ -1,9 +1,7 @@
-"""What labelled slices of a new animal are worth.
-
-Dice of every other slice, against how many were labelled.
+"""What labelled slices of a new animal are worth: Dice of all the others.
 
     python benchmarks/adaptation.py               # the curve and the checks; hours on two cores,
-                                                  # what is there and belongs to this code is kept
+                                                  # current rows are kept
     python benchmarks/adaptation.py --ablation    # the choices of the recipe
     python benchmarks/adaptation.py --report      # tables and figure only
 
@@ -109,7 +107,7 @@ def without(one, slices):
 def painted(one, slices, how, seed):
     """Return the brain with labels on these coronal slices only.
 
-    Whole, as scribbles (5 % of the voxels), or with 10 % of them wrong.
+    `how` is 'whole', 'scribbles' (5 % of the voxels) or 'wrong' (10 % of them are).
     """
     others = [number for number in range(one.labels.shape[1]) if number not in set(slices)]
     given = without(one, others)
@@ -210,13 +208,7 @@ def key(brain, slices, choice, how, variant):
 
 def job(brain, slices, choice=-1, how="whole", variant=""):
     """Return what names a row."""
-    return {
-        "brain": brain,
-        "slices": slices,
-        "choice": choice,
-        "how": how,
-        "variant": variant,
-    }
+    return {"brain": brain, "slices": slices, "choice": choice, "how": how, "variant": variant}
 
 
 def jobs():

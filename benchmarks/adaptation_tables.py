@@ -93,9 +93,7 @@ def curve_lines(curve):
 
 
 def report(table, scores):
-    """Write the curve's table and figure, and the checks.
-
-    Scribbles, wrong labels, forgetting, seconds.
+    """Write the curve's table and figure, and the checks of scribbles, memory and seconds.
 
     Parameters
     ----------
@@ -170,10 +168,7 @@ def check_seconds(table):
 
 
 def report_ablation(table):
-    """Write what each choice of the recipe is worth.
-
-    Dice of the animal, and of the brains that were known.
-    """
+    """Write what each choice of the recipe is worth to the animal and to the known brains."""
     table = table.assign(
         dice=table[["gm", "wm"]].mean(axis=1), known=table.filter(like="known_").mean(axis=1)
     )

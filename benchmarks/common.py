@@ -26,10 +26,7 @@ STRANGERS = {
     "macaque-21mo": "no-macaque",
     "macaque-4mo": "no-macaque",
 }
-"""For each brain a network that never saw it, nor its species.
-
-Of people, human-nii2mesh is a person never seen.
-"""
+"""For each brain a network that never saw its species, or (human-nii2mesh) that person."""
 ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo")
 
 

@@ -1,9 +1,6 @@
-"""The original's number, honestly.
+"""Trained and tested on labels of FSL FAST, as the original was, but every patch counted.
 
-Trained and tested on labels of FSL FAST, every patch and slice of the test brain counted.
-
-    python benchmarks/fast_labels.py           # an hour on two cores; what is there and belongs to
-                                               # this code is kept
+    python benchmarks/fast_labels.py           # an hour on two cores; current rows are kept
     python benchmarks/fast_labels.py --report  # tables only
 
 Two people of the zoo have FAST's labels. Three ways: the back of one brain against its front, and
@@ -33,8 +30,6 @@ from patchseg.training import loop
 WORK = ROOT / "work" / "fast_labels"
 RECIPES = ("patchseg", "original")
 STAGES = ("preprocess", "augment", "train")
-# (brain, first and last part along posterior to anterior, split); 5 mm or more of one brain are
-# left out between two splits
 WAYS = {
     "eve, back to front": [
         ("human-eve", 0, 0.48, "train"),
@@ -52,8 +47,12 @@ WAYS = {
         ("human-eve", 0, 1, "test"),
     ],
 }
+"""Brain, from where to where (shares of its length, back to front), and split.
 
+Between two splits of one brain 5 mm or more are left out.
+"""
 ANIMALS_FROM = "eve to nii2mesh"
+"""The way whose networks segment the animals."""
 
 
 def write_dataset(folder, blocks):
@@ -133,10 +132,7 @@ def network_of(way, recipe):
 
 
 def measure(way):
-    """Score every patch and slice of the test brain.
-
-    Both recipes, ours with borders from the image's intensities, and HMRF.
-    """
+    """Score both recipes, ours with sharpened borders, and HMRF on the test brain."""
     folder = train(way)
     subject = bids.subjects(folder / "data", "test")[0]
     grids = {recipe: params.load(SETTINGS, recipe).preprocess for recipe in RECIPES}
@@ -212,9 +208,8 @@ def report(table):
     head += [f"Dice {tissue}: mean / median / pooled" for tissue in tissues]
     head += ["IoU pooled: WM / GM / CSF", "key"]
     lines = []
-    for names, own in table[table.level != "volume"].groupby(
-        ["way", "level", "method"], sort=False
-    ):
+    small = table[table.level != "volume"].groupby(["way", "level", "method"], sort=False)
+    for names, own in small:
         own = own.set_index("tissue").loc[tissues]
         cells = [
             f"{row.dice_mean:.3f} / {row.dice_median:.3f} / {row.dice_pooled:.3f}"

@@ -1,9 +1,6 @@
-"""How much disturbed images cost.
+"""Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
 
-Dice against noise, bias, blur, voxel size, slice thickness, rotation and fold size.
-
-    python benchmarks/robustness.py            # about ten minutes on two cores; what is there and
-                                               # belongs to this code is kept
+    python benchmarks/robustness.py            # ten minutes on two cores; current rows are kept
     python benchmarks/robustness.py --report   # the figure only
 
 The network was trained on people only (artefacts/across/networks/people); it has seen none of the
@@ -29,10 +26,8 @@ BRAINS = ("human-nii2mesh", "chimp", "macaque-21mo")
 def noise(image, labels, affine, strength):
     """Add Gaussian noise, as a share of the brain's 99th percentile."""
     top = np.percentile(image[image > 0], 99)
-    noisy = image + np.random.default_rng(0).normal(0, strength * top, image.shape).astype(
-        np.float32
-    )
-    return np.where(image > 0, np.maximum(noisy, 1e-3 * top), 0), labels, affine
+    added = np.random.default_rng(0).normal(0, strength * top, image.shape).astype(np.float32)
+    return np.where(image > 0, np.maximum(image + added, 1e-3 * top), 0), labels, affine
 
 
 def bias(image, labels, affine, strength):
@@ -40,30 +35,19 @@ def bias(image, labels, affine, strength):
     x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in image.shape], indexing="ij")
     field = np.sin(1.5 * x + 1) * np.cos(1.2 * y) * np.sin(1.3 * z + 0.7)
     field -= field[image > 0].mean()
-    return (
-        image * (1 + strength * field / np.abs(field[image > 0]).max()).astype(np.float32),
-        labels,
-        affine,
-    )
+    field = (1 + strength * field / np.abs(field[image > 0]).max()).astype(np.float32)
+    return image * field, labels, affine
 
 
 def blur(image, labels, affine, strength):
     """Smooth by a Gaussian of so many voxels, inside the brain."""
     inside = (image > 0).astype(np.float32)
-    return (
-        ndimage.gaussian_filter(image, strength)
-        / np.maximum(ndimage.gaussian_filter(inside, strength), 1e-3)
-        * inside,
-        labels,
-        affine,
-    )
+    weight = np.maximum(ndimage.gaussian_filter(inside, strength), 1e-3)
+    return ndimage.gaussian_filter(image, strength) / weight * inside, labels, affine
 
 
 def _coarser(image, labels, affine, steps):
-    """Average blocks of voxels, an odd number along each edge.
-
-    They have a middle one, whose label is the truth.
-    """
+    """Average blocks of voxels, an odd number along each edge; the middle one's label is true."""
     steps = [int(step) for step in steps]
     cut = tuple(slice(0, n - n % step) for n, step in zip(image.shape, steps, strict=True))
     image, labels = image[cut], labels[cut]
@@ -74,15 +58,12 @@ def _coarser(image, labels, affine, steps):
 
 
 def voxel_size(image, labels, affine, strength):
-    """Average cubes of so many voxels along each edge.
-
-    The labels of their middles are the truth.
-    """
+    """Average cubes of so many voxels along each edge; the labels of their middles are true."""
     return _coarser(image, labels, affine, [strength] * 3)
 
 
 def thickness(image, labels, affine, strength):
-    """Average so many axial slices; the labels of the middle ones are the truth."""
+    """Average so many axial slices; the labels of the middle ones are true."""
     return _coarser(image, labels, affine, [1, 1, strength])
 
 
@@ -111,8 +92,13 @@ KINDS = {
 
 
 def picture(curve):
-    """Plot Dice against the strength of disturbances, a panel each and a line a brain (columns
-    disturbance, strength, unit, brain, dice)."""
+    """Plot Dice against the strength of disturbances, a panel each and a line a brain.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Columns disturbance, strength, unit, brain, dice.
+    """
     kinds = list(dict.fromkeys(curve.disturbance))
     columns = -(-len(kinds) // 2)
     figure = Picture(figsize=(1 + 2.7 * columns, 6), layout="constrained")

@@ -1,5 +1,4 @@
-"""Time, memory and accuracy of `patchseg.segment` beside DIPY HMRF and ANTs N4+Atropos, on the same
-brains, on one computer.
+"""Time, memory and accuracy of patchseg, DIPY HMRF and ANTs N4+Atropos on the same brains.
 
     PATCHSEG_ZOO=... python benchmarks/segmentation.py [--brains human-eve chimp] [--batch 100]
     python benchmarks/segmentation.py --report   # table only
@@ -132,10 +131,7 @@ def check_strangers():
 
 
 def memory_of_a_batch(n):
-    """Segment one brain after the other in one process, in changing sizes.
-
-    Return the resident memory (MB) after each.
-    """
+    """Segment `n` brains of changing sizes in one process; return the memory (MB) after each."""
     import nibabel as nib
     import psutil
 

@@ -1,8 +1,8 @@
-"""How many patches a second train here, with and without oneDNN's kernels, in float32 and
-mixed_bfloat16, and how many the loader gives.
+"""How many patches a second train here, and how many the loader gives.
 
     python benchmarks/training_speed.py
 
+With and without oneDNN's kernels, in float32 and in mixed_bfloat16.
 Each setting runs in a process of its own, because TensorFlow reads the switch when it is first
 imported.
 """
@@ -17,10 +17,7 @@ BATCHES = 40
 
 
 def measure():
-    """Train on random patches with the network of params.yaml.
-
-    Print patches a second, trained and loaded, as JSON.
-    """
+    """Train on random patches; print patches a second, trained and loaded, as JSON."""
     import numpy as np
     from common import SETTINGS
 

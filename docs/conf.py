@@ -32,9 +32,8 @@ nb_merge_streams = True
 nb_render_markdown_format = "myst"  # with tables
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
-suppress_warnings = [
-    "misc.highlighting_failure"
-]  # blocks that only a test reads, as in CONTRIBUTING
+# blocks that only a test reads, as in CONTRIBUTING
+suppress_warnings = ["misc.highlighting_failure"]
 
 autodoc_mock_imports = ["tensorflow", "keras"]  # they take seconds to load, and greet
 autodoc_default_options = {"exclude-members": "set, model_config"}  # of matplotlib and pydantic
@@ -45,9 +44,8 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 nitpicky = True  # every name in a role has to be found …
-nitpick_ignore_regex = [
-    ("py:(class|obj|exc|data)", ".*")
-]  # … but shapes and dtypes of docstrings are no classes
+# … but shapes and dtypes of docstrings are no classes
+nitpick_ignore_regex = [("py:(class|obj|exc|data)", ".*")]
 
 html_theme = "furo"
 html_title = f"patchseg {release}"
@@ -60,7 +58,7 @@ html_show_sourcelink = False
 def as_text(app, what, name, obj, options, lines):
     """Read docstrings as plain text, not reStructuredText.
 
-    Drawings and examples stay as they are, ``|`` and ``*.nii`` are letters.
+    Drawings and examples stay as they are; ``|`` and ``*.nii`` are letters.
     """
     blocks, literal = "\n".join(lines).split("\n\n"), False
     for number, block in enumerate(blocks):

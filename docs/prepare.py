@@ -1,6 +1,6 @@
-"""What the site shows and docs/ does not hold. Run by conf.py.
+"""What the site shows and docs/ does not hold: notebooks, tables, a page for each module.
 
-Executed notebooks, tables made from artefacts/, and a page for each module.
+Run by conf.py.
 """
 
 import ast

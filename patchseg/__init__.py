@@ -7,7 +7,8 @@ small module of the design, and data goes one way through the others.
 
 Conventions, stated once: volumes are ``(x, y, z)`` in RAS+ order, stacks of slices ``(n, h, w)``,
 network input and output ``(n, h, w, c)``, channel last. Label images hold 0 background, 1 CSF, 2
-GM, 3 WM. Intensities are normalised to [0, 1], 0 being the background.
+GM, 3 WM, and 255 for brain that nobody labelled. Intensities are normalised to [0, 1], 0 being the
+background.
 """
 
 import os
@@ -31,10 +32,7 @@ __all__ = ["adapt", "segment", "segment_file", "suggest"]
 
 
 def __getattr__(name):
-    """Import the functions that people call only when they are called for.
-
-    TensorFlow takes seconds to load.
-    """
+    """Import a function when it is called for, because TensorFlow takes seconds to load."""
     if name not in _FUNCTIONS:
         raise AttributeError(f"module 'patchseg' has no attribute '{name}'")
     return getattr(import_module(f"patchseg.{_FUNCTIONS[name]}"), name)

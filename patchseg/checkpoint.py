@@ -17,18 +17,28 @@ SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 
 
 def write_card(path, architecture, **known):
-    """Write the card of the weights at `path`.
+    """Write the card of the weights at `path`: architecture, sha256, and what else is known.
 
-    The arguments of `unet.build`, their sha256, and what else is known.
+    Parameters
+    ----------
+    path : str or Path
+        The weights (``.weights.h5``), which are there already.
+    architecture : dict
+        The arguments of `unet.build`.
+    **known
+        What JSON can hold.
     """
     card = {"architecture": architecture, "sha256": sha256(path), **known}
     write_text(card_path(path), json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_card(path):
-    """Read what lies beside the weights.
+    """Read the card that lies beside the weights.
 
-    A dict with `architecture`, `sha256` and what `write` was told.
+    Returns
+    -------
+    card : dict
+        `architecture`, `sha256` and what `write_card` was told.
 
     Raises
     ------
@@ -68,16 +78,14 @@ def card_path(path):
 
 
 def save(network, architecture, path, **known):
-    """Write the weights to `path` (.weights.h5) and what they are beside them (.json).
-
-    No code is stored.
+    """Write the weights to `path` and their card beside them; no code is stored.
 
     Parameters
     ----------
     network : keras.Model
         The session of Keras stays as it is.
     architecture : dict
-        The arguments of `build` that made it.
+        The arguments of `unet.build` that made it.
     path : str or Path
         Ends in ``.weights.h5``.
     **known
@@ -103,7 +111,7 @@ def load(path):
     Raises
     ------
     InputError
-        See `checkpoint.read_card`; or if the weights do not fit the description.
+        See `read_card`; or if the weights do not fit the description.
     """
     from patchseg import unet
 

@@ -16,8 +16,7 @@ MEASURES = ("dice", "iou", "hd95_mm", "avd_percent")
 
 
 def overlap_counts(truth, predicted):
-    """Return (voxels in both, voxels in truth, voxels in prediction) of two boolean masks of one
-    shape."""
+    """Count the voxels of two boolean masks of one shape: in both, in truth, in prediction."""
     return (
         int(np.count_nonzero(truth & predicted)),
         int(np.count_nonzero(truth)),
@@ -38,9 +37,7 @@ def dice(truth, predicted):
 
 
 def iou(truth, predicted):
-    """Intersection over union, |T P| / |T or P| (Jaccard 1912), in [0, 1].
-
-    NaN if both masks are empty.
+    """Intersection over union, |T P| / |T or P| (Jaccard 1912); NaN if both masks are empty.
 
     Examples
     --------
@@ -53,8 +50,9 @@ def iou(truth, predicted):
 
 
 def hd95_mm(truth, predicted, spacing):
-    """95th percentile of the distances from each surface voxel to the other surface, both ways
-    (Huttenlocher 1993).
+    """95th percentile of the Hausdorff distance (Huttenlocher 1993).
+
+    Of the distances from each surface voxel of one mask to the surface of the other, both ways.
 
     Parameters
     ----------
@@ -118,16 +116,13 @@ def score(truth, predicted, spacing):
     for label, tissue in enumerate(TISSUES, start=1):
         t, p = truth == label, (predicted == label) & known
         n_both, n_truth, n_predicted = overlap_counts(t, p)
-        row = {
-            "tissue": tissue,
-            "dice": dice(t, p),
-            "iou": iou(t, p),
-            "hd95_mm": hd95_mm(t, p, spacing),
-            "avd_percent": avd_percent(t, p),
-        }
         rows.append(
-            row
-            | {
+            {
+                "tissue": tissue,
+                "dice": dice(t, p),
+                "iou": iou(t, p),
+                "hd95_mm": hd95_mm(t, p, spacing),
+                "avd_percent": avd_percent(t, p),
                 "n_both": n_both,
                 "n_truth": n_truth,
                 "n_predicted": n_predicted,
@@ -177,7 +172,16 @@ def summarise(rows):
 def table(rows, by):
     """Summarise rows of `score` for each combination of the columns `by`.
 
-    A DataFrame, one row each.
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    by : sequence of str
+        Columns.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row for each combination (see `summarise`).
     """
     groups = rows.groupby(list(by), sort=False, observed=True)
     return pd.DataFrame(

@@ -111,9 +111,7 @@ class Evaluate(Section):
 
 
 class Network(Section):
-    """One network of the section across.
-
-    The brains of the zoo that it is trained on, what it starts from, and settings that differ.
+    """One network of the section across: its brains, what it starts from, settings that differ.
 
     `kept` is the share of what it learned after the start that is kept (see `unet.go_back`).
     """
@@ -126,7 +124,7 @@ class Network(Section):
 
 
 class Across(Section):
-    """Networks for brains of any species, trained on the zoo (see `patchseg.across`)."""
+    """Networks for brains of any species, trained on the zoo (see `patchseg.training.across`)."""
 
     brain_pixels: Annotated[float, Field(ge=16, le=1024)]
     draw: Draw
@@ -256,9 +254,8 @@ def check(path, kind, raw, where=""):
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        first = min(
-            error.errors(), key=lambda one: one["type"] != "extra_forbidden"
-        )  # a misspelt key is missing, too
+        # a misspelt key is missing, too: name the misspelling
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise InputError(
@@ -282,8 +279,6 @@ def _suggestion(section, location):
     if not hasattr(section, "model_fields"):
         return ""
     close = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.5)
-    return (
-        f"; did you mean '{close[0]}'?"
-        if close
-        else f"; use one of {', '.join(section.model_fields)}"
-    )
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; use one of {', '.join(section.model_fields)}"

@@ -64,23 +64,41 @@ def to_grid(image, size, square, interpolation):
 
 
 def from_grid(grid, shape, square, interpolation):
-    """Undo `to_grid`.
+    """Undo `to_grid`, up to what the resizing lost.
 
-    Bring a grid back to a slice of `shape` (h, w), up to what the resizing lost.
+    Parameters
+    ----------
+    grid : (size, size) or (size, size, c) ndarray
+    shape : tuple of two int
+        Height and width of the slice.
+    square, interpolation
+        See `to_grid`.
+
+    Returns
+    -------
+    image : (h, w) or (h, w, c) ndarray, same dtype
     """
     h, w = shape
     if not square:
         return cv2.resize(grid, (w, h), interpolation=INTERPOLATION[interpolation])
     edge = max(shape)
     (top, _), (left, _) = _square_margins(shape)
-    return cv2.resize(grid, (edge, edge), interpolation=INTERPOLATION[interpolation])[
-        top : top + h, left : left + w
-    ]
+    padded = cv2.resize(grid, (edge, edge), interpolation=INTERPOLATION[interpolation])
+    return padded[top : top + h, left : left + w]
 
 
 def pixel_size(shape, size, square, spacing):
-    """Return the two edge lengths (mm) of a grid pixel for a slice of `shape` pixels of `spacing`
-    mm."""
+    """Return the edge lengths (mm) of a grid pixel: two floats.
+
+    Parameters
+    ----------
+    shape : tuple of two int
+        Height and width of the slice.
+    size, square
+        See `to_grid`.
+    spacing : sequence of two float
+        Edge lengths (mm) of a pixel of the slice.
+    """
     h, w = (max(shape),) * 2 if square else shape
     return spacing[0] * h / size, spacing[1] * w / size
 

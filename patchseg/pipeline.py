@@ -1,5 +1,4 @@
-"""Run one notebook as one stage, with the settings of `params.yaml`, so that the result has the
-same bytes each time."""
+"""Run one notebook as one stage, with the settings of `params.yaml`: the same bytes each time."""
 
 import os
 import sys
@@ -20,10 +19,10 @@ NOTEBOOKS = {stage: f"{number}_{stage}" for number, stage in enumerate(params.ST
 
 
 def strip(source, target):
-    """Copy a notebook without outputs, counters and metadata of the session, and with numbered cell
-    ids.
+    """Copy a notebook without what running it leaves behind.
 
-    DVC then sees that a notebook changed only where its text did, not because somebody ran it.
+    Without outputs, counters and metadata of the session, and with numbered cell ids. DVC then sees
+    that a notebook changed only where its text did, not because somebody ran it.
     """
     notebook = nbformat.read(source, as_version=4)
     for cell in notebook.cells:
@@ -33,9 +32,9 @@ def strip(source, target):
 
 
 def strip_metadata(path):
-    """Drop from an executed notebook, in place, what differs between two runs of the same thing.
+    """Drop from an executed notebook what differs between two runs of the same thing, in place.
 
-    Keep the outputs.
+    Its outputs stay.
     """
     _write(_tidy(nbformat.read(path, as_version=4)), path)
 
@@ -111,18 +110,10 @@ def _execute(notebook, target, values, title, root, timeout_s):
     for left_by_a_kill in target.parent.glob(".partial-*"):
         left_by_a_kill.unlink()
     print(f"{title}: started", flush=True)
+    log = root / "build" / "log" / f"{title.replace(' ', '-')}.txt"
     with replacing(target) as temporary:
         try:
-            execute(
-                notebook,
-                temporary,
-                values,
-                title,
-                root / "build" / "log" / f"{title.replace(' ', '-')}.txt",
-                root,
-                sys.stdout,
-                timeout_s,
-            )
+            execute(notebook, temporary, values, title, log, root, sys.stdout, timeout_s)
         except InputError as error:
             failed = root / "build" / "failed" / target.name
             _write(nbformat.read(temporary, as_version=4), failed)
@@ -184,7 +175,7 @@ def execute(notebook, target, values, title, log, folder, stdout=None, timeout_s
 def _kernels(log):
     """Return a class of kernels without progress bars, whose standard error goes to an open file.
 
-    Nothing of it touches this process.
+    This process stays as it is.
     """
 
     class Kernels(AsyncKernelManager):
@@ -196,10 +187,7 @@ def _kernels(log):
 
 
 def _tidy(notebook):
-    """Drop what differs between two runs of the same thing.
-
-    Times, ids, kernel details, and what went to standard error.
-    """
+    """Drop what differs between two runs of the same thing: times, ids, kernel, standard error."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -49,11 +49,17 @@ def cut_slices(image, labels, grid, axis):
 
 
 def write_shard(subject, path, settings):
-    """Cut one subject into patches and write them to `path` (.npz), unless a whole shard of the
-    same input, settings and code is there.
+    """Cut one subject into patches, unless a shard of the same input, settings and code is there.
 
     The shard holds `images` (n, p, p) float16, `labels` (n, p, p) uint8, `place` (n, 3) int32
     (axis, slice, patch) and `key`.
+
+    Parameters
+    ----------
+    subject : patchseg.datasets.bids.Subject
+    path : str or Path
+        Of the shard (.npz).
+    settings : patchseg.params.Preprocess
 
     Returns
     -------
@@ -89,8 +95,7 @@ def write_shard(subject, path, settings):
 
 
 def shard_key(path):
-    """Return the fingerprint of what a shard was made from, or None if there is no whole shard at
-    `path`."""
+    """Return the fingerprint of what a shard was made from, or None if there is no whole shard."""
     try:
         with np.load(path, allow_pickle=False) as shard:
             return str(shard["key"])
@@ -101,9 +106,8 @@ def shard_key(path):
 def preprocess(dataset, folder, settings):
     """Write one shard for each subject of a dataset, subjects in parallel.
 
-    Shards that are there and current are kept.
-
-    Memory: each of `settings.jobs` processes holds one subject at a time.
+    Shards that are there and current are kept. Each of `settings.jobs` processes holds one subject
+    at a time.
 
     Parameters
     ----------

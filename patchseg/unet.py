@@ -15,9 +15,9 @@ def _convolutions(x, features, blocks):
 
 
 def _residual(x, features, blocks):
-    """`blocks` times a pre-activation residual block (He 2016).
+    """`blocks` times a pre-activation residual block: x + conv(relu(bn(conv(relu(bn(x)))))).
 
-    X + conv(relu(bn(conv(relu(bn(x))))).
+    He 2016.
     """
     for _ in range(blocks):
         shortcut = x if x.shape[-1] == features else layers.Conv2D(features, 1, use_bias=False)(x)
@@ -42,9 +42,7 @@ def build(
     out_channels=3,
     activation="sigmoid",
 ):
-    """Build a fully convolutional network.
-
-    It takes any image whose edges are multiples of 2^(levels - 1).
+    """Build a network for images whose edges are multiples of 2^(levels - 1).
 
     Parameters
     ----------
@@ -65,6 +63,11 @@ def build(
     -------
     network : keras.Model
         (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If there is not one width or one number of blocks for each level.
     """
     body = BODIES[kind]
     widths = (
@@ -92,9 +95,9 @@ def build(
 
 
 def go_back(network, start, kept):
-    """Move weights towards those that a training started from.
+    """Move weights towards those that a training started from (Wortsman 2022).
 
-    It forgets less, and does better on what is like neither (Wortsman 2022).
+    The network then forgets less, and does better on what is like neither of the two.
 
     Parameters
     ----------

@@ -106,10 +106,7 @@ def train_settings():
 
 
 class Thresholds:
-    """A network that knows the ball brain.
-
-    CSF is 0.3, GM 0.6 and WM 0.9 bright (or as `levels` say).
-    """
+    """A network that knows the ball brain: CSF is 0.3, GM 0.6, WM 0.9 bright (or `levels`)."""
 
     input_shape = (None, None, None, 1)
 
@@ -128,10 +125,7 @@ def thresholds():
 
 @pytest.fixture
 def network(monkeypatch):
-    """Put `Thresholds` in the place of the package's network.
-
-    Fast, and its answers can be worked out by hand.
-    """
+    """Put `Thresholds` in the place of the package's network: its answers are known by hand."""
     from patchseg import checkpoint
     from patchseg.inference import networks
 

@@ -1,8 +1,4 @@
-"""The house.
-
-Nobody imports upward, the picture of the floors is true, and each stage depends on the code that
-its notebook runs.
-"""
+"""Nobody imports upward, the floors are as drawn, and stages depend on the code that they run."""
 
 import re
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""Stages run by papermill and DVC.
-
-The whole pipeline at smoke size, twice, and killed in the middle.
-"""
+"""Stages run by papermill and DVC: the pipeline at smoke size, twice, and killed midway."""
 
 import hashlib
 import json
@@ -40,8 +37,7 @@ SMOKE = {
 
 
 def project(folder):
-    """Copy what Git would carry into `folder`, with smoke settings, the sample as data, and one
-    recipe."""
+    """Copy what Git carries into `folder`, with smoke settings, the sample and one recipe."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,

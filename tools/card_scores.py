@@ -1,5 +1,4 @@
-"""Write into the card of the package's weights how well networks do that never saw the species, and
-what it cannot do."""
+"""Write scores on species never seen, and limits, into the card of the package's weights."""
 
 import json
 

@@ -22,11 +22,8 @@ from patchseg.inference import networks, views
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "figures"
 SHOWN = {"a person": ("human-nii2mesh", "people"), "a macaque": ("macaque-21mo", "no-macaque")}
-TOP, PIXELS, PATCH = (
-    99.0,
-    80,
-    64,
-)  # percentile that is white; across the brain, as the network looks at it; of a patch
+# percentile that is white; pixels across the brain, as the network looks at it; edge of a patch
+TOP, PIXELS, PATCH = 99.0, 80, 64
 FRAME = "#CC79A7"
 PLACES = {"a person": (0.50, 0.70), "a macaque": (0.54, 0.66)}
 """Of the patch's centre in the slice, as shares of its edges."""

@@ -1,7 +1,4 @@
-"""Run notebook 7 on the tables of artefacts/across: the last stage of evidence/dvc.yaml.
-
-The result has the same bytes each time.
-"""
+"""Run notebook 7 on the tables of artefacts/across: the last stage of evidence/dvc.yaml."""
 
 import sys
 
@@ -9,14 +6,7 @@ from patchseg import pipeline
 from patchseg.core.files import project_root, replacing
 
 root = project_root()
-with replacing(root / "artefacts" / "across" / "7_evidence.ipynb") as temporary:
-    pipeline.execute(
-        root / "notebooks" / "7_evidence.ipynb",
-        temporary,
-        {},
-        "evidence",
-        root / "build" / "log" / "evidence.txt",
-        root,
-        sys.stdout,
-    )
+notebook, log = root / "notebooks" / "7_evidence.ipynb", root / "build" / "log" / "evidence.txt"
+with replacing(root / "artefacts" / "across" / notebook.name) as temporary:
+    pipeline.execute(notebook, temporary, {}, "evidence", log, root, sys.stdout)
     pipeline.strip_metadata(temporary)

@@ -1,7 +1,4 @@
-"""Put the small table of results into the README, from the tables in artefacts/.
-
-The site takes tables from here, too (docs/prepare.py).
-"""
+"""Put the table of results into the README; docs/prepare.py takes other tables from here."""
 
 from pathlib import Path
 

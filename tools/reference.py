@@ -1,5 +1,4 @@
-"""Execute the notebooks at smoke size and keep them, with outputs, as the references of the
-regression tests."""
+"""Execute the notebooks at smoke size: the references of the regression tests."""
 
 import os
 import shutil

@@ -16,8 +16,7 @@ from patchseg.images.volume import name_of, read_labels
 from patchseg.images.volume import read as read_image
 
 OUTSIDE = 0.5
-"""Share of the labelled voxels outside the brain above which these are not the labels of this
-image."""
+"""Share of the labelled voxels outside the brain, above which the labels are of another image."""
 TOLD = 0.02
 """Share above which the user is told."""
 
@@ -148,9 +147,7 @@ def _sha256(source, values):
 
 
 def finished(source, image):
-    """Return labels that somebody has finished for an image.
-
-    From a label file, or from the BIDS dataset that the image belongs to.
+    """Read finished labels of an image, of a file or of the BIDS dataset that holds the image.
 
     Parameters
     ----------

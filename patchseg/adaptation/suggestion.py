@@ -14,8 +14,7 @@ from patchseg.images.volume import name_of, read_labels
 from patchseg.inference import segmentation
 
 REACH = 0.12
-"""A labelled slice teaches its neighbours by exp(-d² / 2 REACH²), d being the distance as a share
-of the brain's length."""
+"""A labelled slice teaches another by exp(-d² / 2 REACH²); d is a share of the brain's length."""
 LEAST_BRAIN = 0.3
 """A slice with less brain than this share of the largest one is not suggested: little to learn."""
 TAKEN = 0.1
@@ -35,7 +34,7 @@ class Suggestion:
         The same as an editor shows them: 'i', 'j' or 'k' of the file, and the voxel from 0.
     uncertainty : list of float
         Mean entropy of each slice, 0 certain, 1 no idea.
-    result : patchseg.inference.segmentation.Result
+    result : patchseg.inference.result.Result
         Of the network as it is.
     """
 
@@ -50,15 +49,11 @@ class Suggestion:
         return [f"{axis} = {number}" for axis, number in self.voxels]
 
     def proposal(self):
-        """Return the network's own labels on the suggested slices, 0 elsewhere.
-
-        A nibabel image to correct by hand.
-        """
+        """Return the network's own labels on the suggested slices, 0 elsewhere: a nibabel image."""
         labels, _ = ras(self.result.dseg)
         kept = np.zeros(labels.shape, np.uint8)
-        patching.slices(kept, self.plane)[self.slices] = patching.slices(labels, self.plane)[
-            self.slices
-        ]
+        own = patching.slices(labels, self.plane)
+        patching.slices(kept, self.plane)[self.slices] = own[self.slices]
         return like(kept, self.result.dseg)
 
 
@@ -205,10 +200,7 @@ def choose(unsure, area, n, taken=()):
 
 
 def _finest(shape, voxel_mm):
-    """Return the plane with the smallest pixels.
-
-    The coronal one among equals, as most atlases show.
-    """
+    """Return the plane with the smallest pixels; among equals the coronal one, as in atlases."""
     pixels = {
         plane: max(voxel_mm[side] for side in range(3) if side != axis)
         for axis, plane in enumerate(AXES)
@@ -220,8 +212,7 @@ def _finest(shape, voxel_mm):
 
 
 def _own_axis(affine, ras_axis):
-    """Return which axis of the file runs along an axis of RAS+, and whether in the same direction
-    (1) or not (-1)."""
+    """Return the axis of the file that runs along one of RAS+, and its direction (1 or -1)."""
     import nibabel as nib
 
     orientation = nib.io_orientation(affine)

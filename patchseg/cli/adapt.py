@@ -23,8 +23,7 @@ def suggest(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the files to paint in. Default: that of the image.",
-            show_default=False,
+            help="Folder for the files to paint in. Default: that of the image.", show_default=False
         ),
     ] = None,
     weights: options.Weights = None,

@@ -1,7 +1,4 @@
-"""The commands of developers.
-
-The stages of the pipeline, and networks for brains of any species.
-"""
+"""The commands of developers: the pipeline's stages, and networks for brains of any species."""
 
 from pathlib import Path
 from typing import Annotated
@@ -59,11 +56,9 @@ def score(
     for name in names(brains):
         rows, result = on_zoo.score(weights, name, tuple(scale or (1.0,)))
         dice = "  ".join(f"{row['tissue']} {row['dice']:.3f}" for row in rows)
-        print(
-            f"{name:16} {dice}  GM and WM"
-            f" {sum(row['dice'] for row in rows if row['tissue'] != 'CSF') / 2:.3f} "
-            f" {result.provenance['seconds']} s  {result.verdict}"
-        )
+        matter = sum(row["dice"] for row in rows if row["tissue"] != "CSF") / 2
+        seconds = result.provenance["seconds"]
+        print(f"{name:16} {dice}  GM and WM {matter:.3f}  {seconds} s  {result.verdict}")
 
 
 @across.command()
@@ -76,8 +71,7 @@ def evidence(
         "artefacts/across/scores.csv"
     ),
 ):
-    """Score weights on every brain of the zoo that they were not trained on, beside HMRF and
-    Atropos."""
+    """Score weights on the brains of the zoo that are new to them, beside HMRF and Atropos."""
     from patchseg.scoring import on_zoo
 
     table = on_zoo.evidence(weights, out)
@@ -91,8 +85,7 @@ def evidence(
 def sample(
     folder: Annotated[str, typer.Argument(help="Folder of the dataset; made if needed.")] = "data",
 ):
-    """Build the embedded sample, a BIDS dataset of three coronal blocks of the MNI template, from
-    the installed nilearn."""
+    """Build the embedded sample from nilearn: three coronal blocks of the MNI template, as BIDS."""
     from patchseg.datasets.sample import build
 
     build(folder)
@@ -113,9 +106,9 @@ def check(
         one = subject.load()
         size = " x ".join(f"{edge:.3g}" for edge in one.voxel_mm)
         print(
-            f"{subject.name}  {subject.species}  {subject.split} "
-            f" {' x '.join(map(str, one.image.shape))} voxels of {size} mm, {one.known.sum()}"
-            " labelled"
+            f"{subject.name}  {subject.species}  {subject.split}  "
+            f"{' x '.join(map(str, one.image.shape))} voxels of {size} mm, "
+            f"{one.known.sum()} labelled"
         )
 
 

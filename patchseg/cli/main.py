@@ -54,7 +54,6 @@ def main():
     except SystemExit as end:
         if end.code == STOPPED:
             print(
-                "patchseg: stopped; the same command goes on with what is missing",
-                file=sys.stderr,
+                "patchseg: stopped; the same command goes on with what is missing", file=sys.stderr
             )
         raise

@@ -29,8 +29,8 @@ def list_():
         size = sum(file.bytes for file in one.files.values()) / 1e6
         what = f"{one.modality} + labels" if one.modality else "labels"
         print(
-            f"{name:<16}  {one.species:<10}  {what:<12}  {one.coding:<13}  {size:4.1f} MB "
-            f" {one.licence}"
+            f"{name:<16}  {one.species:<10}  {what:<12}  {one.coding:<13}  "
+            f"{size:4.1f} MB  {one.licence}"
         )
 
 

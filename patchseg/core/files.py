@@ -11,9 +11,7 @@ from patchseg.core.errors import InputError
 
 @contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path`.
-
-    Rename it to `path` when the block ends well, remove it otherwise.
+    """Yield a temporary path, which becomes `path` if the block ends well and goes if not.
 
     Parameters
     ----------
@@ -65,14 +63,13 @@ def sha256(path):
 
 
 def write_text(path, text):
-    """Write text (UTF-8) under a temporary name, then rename it."""
+    """Write text (UTF-8); see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_table(table, path):
-    """Write a DataFrame as CSV (or .tsv), six significant digits, under a temporary name, then
-    rename it."""
+    """Write a DataFrame as CSV (or .tsv) with six significant digits; see `replacing`."""
     separator = "\t" if str(path).endswith(".tsv") else ","
     with replacing(path) as temporary:
         table.to_csv(

@@ -1,6 +1,6 @@
-"""Progress where a person looks.
+"""Progress where a person looks, and none in logs and executed notebooks.
 
-Nothing extra in logs and executed notebooks, which must come out the same each time.
+These must come out the same each time.
 """
 
 import os
@@ -19,10 +19,7 @@ def progress(iterable, what, total=None):
 
 
 def progress_bar(what, total):
-    """Return a bar for work that does not come from one loop.
-
-    `update` moves it and `close` removes it.
-    """
+    """Return a bar for work of more than one loop; `update` moves it and `close` removes it."""
     return tqdm(desc=what, total=total, leave=False, disable=os.environ.get(SWITCH) == "off")
 
 

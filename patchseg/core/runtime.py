@@ -1,7 +1,6 @@
-"""How this process computes: processor, threads, precision, memory, seeds, and what compiled
-libraries print.
+"""How this process computes: processor, threads, precision, memory, seeds, standard error.
 
-TensorFlow is loaded by what needs it only.
+TensorFlow is loaded only by what needs it.
 """
 
 import os
@@ -86,7 +85,10 @@ def _cores():
 def precision(wanted="auto"):
     """Return Keras's name of a precision.
 
-    'auto' is mixed_bfloat16 where the processor computes with it, else float32.
+    Parameters
+    ----------
+    wanted : {'auto', 'float32', 'mixed_bfloat16'}
+        'auto' is mixed_bfloat16 where the processor computes with it, else float32.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def precision(wanted="auto"):
 def computing_in(wanted):
     """Let networks that are built meanwhile compute in a precision (see `precision`).
 
-    Their weights are float32 in any.
+    Their weights are float32 in any precision.
     """
     import keras
 
@@ -152,7 +154,7 @@ def at_most(count):
     try:
         tf.config.threading.set_intra_op_parallelism_threads(count)
         tf.config.threading.set_inter_op_parallelism_threads(count)
-    except RuntimeError as error:  # it runs
+    except RuntimeError as error:  # it runs already
         if threads() != count:
             raise InputError(
                 f"threads {count}: TensorFlow runs in this process with {threads()} already and"
@@ -171,7 +173,7 @@ def at_most(count):
 def free_memory(root="/sys/fs/cgroup", own="/proc/self/cgroup"):
     """Return how many bytes this process can still take.
 
-    The machine's free memory or, in a container or a job with a limit, what is left of that.
+    In a container or a job with a limit that is what the limit leaves, if the machine has it.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def free_memory(root="/sys/fs/cgroup", own="/proc/self/cgroup"):
 def _limits(root, own):
     """Yield the memory limit of each control group around this process, and what of it is taken.
 
-    Cached files that can be dropped are not taken.
+    Cached files that can be dropped do not count as taken.
     """
     lines = own.read_text().splitlines() if own.is_file() else []
     for _, controllers, inside in (line.split(":", 2) for line in lines):
@@ -214,8 +216,7 @@ def _limit(folder, names, dropped):
 
 
 def peak_memory_mb():
-    """Return the largest memory (MB) that this process has held since it started, or None where the
-    system does not tell."""
+    """Return the most memory (MB) that this process has held, None where the system keeps it."""
     if os.name != "posix":
         return None
     import resource
@@ -228,8 +229,8 @@ def peak_memory_mb():
 def keeping_generators():
     """Give the global generators of Python and NumPy their states back afterwards.
 
-    Keras draws the seeds of new layers from Python's, also of layers whose weights are read from a
-    file then.
+    Keras draws the seeds of new layers from Python's, even where their weights are then read from
+    a file.
     """
     python, numpy = random.getstate(), np.random.get_state()
     try:
@@ -241,8 +242,7 @@ def keeping_generators():
 
 @contextmanager
 def deterministic(seed):
-    """Seed Python's, NumPy's and TensorFlow's global generators meanwhile, and ask TensorFlow for
-    kernels that give the same result each time.
+    """Seed all global generators meanwhile, and let TensorFlow give the same result each time.
 
     Afterwards the generators of Python and NumPy go on where they were; TensorFlow's begins anew
     from the seed that it had.
@@ -276,10 +276,7 @@ def _deterministic_tensorflow(seed):
 
 
 class _Quiet:
-    """Standard error, dropped as long as somebody wants it dropped.
-
-    Two that overlap, in two threads, drop it once.
-    """
+    """Standard error, dropped as long as somebody wants it dropped; two may overlap in threads."""
 
     def __init__(self):
         self.lock, self.wanted, self.saved = Lock(), 0, None
@@ -319,6 +316,6 @@ def start_quietly():
 def quiet():
     """Drop what is written to standard error meanwhile, by compiled libraries, too.
 
-    For a command, which owns its process. Exceptions still come.
+    For a command, which owns its process. Exceptions are still raised.
     """
     return _QUIET

@@ -14,9 +14,9 @@ NAMES = ("__version__", "__all__")
 
 
 def closure(*code):
-    """List the files that some code runs: itself, what it imports, and what that imports.
+    """List the files of this package that some code runs: itself, its imports, and theirs.
 
-    Of this package; imports inside functions count, too.
+    Imports inside functions count, too.
 
     Parameters
     ----------
@@ -133,8 +133,7 @@ def uses(function):
 
 
 def _is_followed(value, one):
-    """Whether a value is a function or class of the package, or of a file beside that of another
-    one."""
+    """Whether a value is a function or class of the package, or of a file beside that of `one`."""
     if not (inspect.isclass(value) or inspect.isfunction(inspect.unwrap(value))):
         return False
     return _are_beside(value, one) or _is_ours(value.__module__)
@@ -148,7 +147,7 @@ def _are_beside(*values):
 
 
 def _constant(name, value):
-    """Return a constant as text, in a list; an empty one if it is none that JSON can hold."""
+    """Return a list with a constant as text; an empty list if JSON cannot hold the value."""
     if not isinstance(value, bool | int | float | str | tuple | list | dict):
         return []
     try:
@@ -188,5 +187,5 @@ def _bare(tree):
 
 def _says_only(part):
     if isinstance(part, ast.Assign):
-        return [getattr(target, "id", None) for target in part.targets][0] in NAMES
+        return getattr(part.targets[0], "id", None) in NAMES
     return isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)

@@ -41,10 +41,7 @@ class Subject:
 
     @property
     def label_paths(self):
-        """The label image, or the probability maps by tissue.
-
-        A dict from 'dseg' or the tissue to the path.
-        """
+        """Paths by what they hold: 'dseg', or each tissue that has a probability map."""
         stem = self.root / "derivatives" / "labels" / self.name / "anat" / self.name
         dseg = stem.with_name(f"{self.name}_dseg.nii.gz")
         if dseg.exists():
@@ -184,7 +181,7 @@ def write_labels(folder, subject, ending, data, affine, slope=None):
 
 
 def describe(folder, about, labels_about, rows, texts=()):
-    """Write what describes a dataset; `participants.tsv` comes last: where it is, all is.
+    """Write what describes a dataset, `participants.tsv` last: where it is, everything is.
 
     Parameters
     ----------

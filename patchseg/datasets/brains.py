@@ -12,9 +12,22 @@ TEMPLATE = "mni"
 
 
 def names(patterns):
-    """Return the brains that the patterns name.
+    """Return the brains that patterns name: 'mni' and entries of the zoo.
 
-    Entries of the zoo and `mni`, ``*`` for any letters.
+    Parameters
+    ----------
+    patterns : iterable of str
+        ``*`` stands for any letters.
+
+    Returns
+    -------
+    names : list of str
+        Each once, in the order of the patterns.
+
+    Raises
+    ------
+    InputError
+        If a pattern fits no brain.
     """
     known, found = [TEMPLATE, *zoo.entries()], []
     for pattern in patterns:
@@ -35,9 +48,9 @@ def load(name):
 
 @cache
 def identity(name):
-    """Return what a brain is, for a key: sha256 of its files, and how its labels are coded.
+    """Return what a brain is, for a key: species, coding of its labels, sha256 of its files.
 
-    Of the zoo's registry; nothing is downloaded.
+    The zoo's registry knows them, so that nothing is downloaded.
     """
     if name == TEMPLATE:
         found = sample.template_files().values()

@@ -64,9 +64,9 @@ class Labelled:
         return brain.normalise(self.image, self.mask, top, self.name)
 
     def filled(self):
-        """Return how many labelled voxels the slice of a labelled voxel holds, for each axis.
+        """Return, for each axis, how many labelled voxels the slice of one holds on average.
 
-        On average; the most in the painted plane.
+        It is most across the painted plane.
         """
         return _filled(_counts(self.known))
 
@@ -97,8 +97,8 @@ def painted(where):
     plane : {'sagittal', 'coronal', 'axial'}
         In which a slice holds most labelled voxels, on average.
     slices : list of int
-        Those with at least a tenth as many as the fullest one: neither a stray voxel nor a line of
-        a slice in another plane.
+        Those with at least `FULL_ENOUGH` as many as the fullest one: neither a stray voxel nor a
+        line of a slice in another plane.
     """
     counts = _counts(where)
     axis = int(np.argmax(_filled(counts)))

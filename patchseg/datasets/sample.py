@@ -1,9 +1,7 @@
-"""The embedded sample.
+"""The embedded sample: the MNI ICBM152 2009a T1w template in three coronal blocks.
 
-The MNI ICBM152 2009a T1w template that nilearn carries, cut into three coronal blocks.
-
-The template is left-right symmetric. Only a split along y (posterior to anterior) keeps the mirror
-image of a test voxel out of the training set.
+nilearn carries it. It is left-right symmetric, so that only a split along y (posterior to anterior)
+keeps the mirror image of a test voxel out of the training set.
 """
 
 from pathlib import Path
@@ -17,13 +15,12 @@ from patchseg.datasets import bids, labels
 from patchseg.datasets.labelled import Labelled
 from patchseg.images import brain
 
-# Voxel ranges along y (1 mm): the brain covers 27 to 207. Six millimetres between neighbours are
-# left out.
 BLOCKS = {
     "posterior": ("train", 27, 115),
     "middle": ("val", 121, 141),
     "anterior": ("test", 147, 208),
 }
+"""Split, first voxel along y (1 mm), and the one behind the last; 6 mm between two are left out."""
 
 NOTICE = """MNI ICBM152 2009a nonlinear symmetric T1w template with its grey- and white-matter maps, 1 mm, as distributed with nilearn.
 
@@ -102,7 +99,7 @@ def template_files():
 
 
 def labelled_template():
-    """Return the whole template with labels of its most probable tissues: a `Labelled`."""
+    """Return the whole template, a `Labelled`; its labels are the tissues over 0.5."""
     image, maps, affine = template()
     mask = brain.foreground(image.astype(np.float32), "the template")
     probabilities = {tissue: data.astype(np.float32) / 255 for tissue, data in maps.items()}

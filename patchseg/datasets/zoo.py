@@ -48,19 +48,17 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     species: str
-    modality: Literal["T1w", "T2w"] | None  # none: labels without an image
+    modality: Literal["T1w", "T2w"] | None  # None: labels without an image
     split: Literal["train", "val", "test"] | None = None  # in the dataset that `zoo_bids` writes
-    same_brain_as: str | None = (
-        None  # the entry with the T1w, if this is another contrast of that brain
-    )
+    # the entry with the T1w, if this is another contrast of that brain
+    same_brain_as: str | None = None
     licence: str
     citation: str
     repository: Annotated[str, Field(pattern=r"^https://github\.com/[\w.-]+/[\w.-]+$")]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
     image: str | None
-    labels: (
-        str | dict[Literal["CSF", "GM", "WM"], str]
-    )  # one label image, or a probability map a tissue
+    # one label image, or a probability map a tissue
+    labels: str | dict[Literal["CSF", "GM", "WM"], str]
     coding: Literal["FAST", "FreeSurfer", "probabilities"]
     files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")], File]
 
@@ -87,10 +85,7 @@ class Entry(BaseModel):
 
     @property
     def label_files(self):
-        """Paths in the repository of the label image or maps.
-
-        A dict whose keys are tissues, or 'dseg'.
-        """
+        """Paths in the repository by what they hold: 'dseg', or each tissue that has a map."""
         return self.labels if isinstance(self.labels, dict) else {"dseg": self.labels}
 
     @property
@@ -203,10 +198,8 @@ def _download(wanted):
     for path in wanted.files:
         try:
             paths[path] = Path(cache.fetch(path, progressbar=os.environ.get(SWITCH) != "off"))
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # no connection, no such page, no room; other bytes than the registry's
+        except (OSError, ValueError) as error:
+            # no connection, no such page, no room; other bytes than the registry's
             mend = (
                 f"go online and try again, or set {VARIABLE} to a folder that holds"
                 f" {wanted.folder}/{path}"
@@ -218,10 +211,11 @@ def _download(wanted):
 
 
 def load(name):
-    """Get a brain.
+    """Get a brain with its labels.
 
-    The image is 0 outside its brain (`brain.foreground`): stray voxels, the artificial spheres of
-    human-nii2mesh, and the small negative values that interpolation left around the macaques go.
+    The image is set to 0 outside its brain (`brain.foreground`). That removes stray voxels, the
+    artificial spheres of human-nii2mesh, and the small negative values that interpolation left
+    around the macaques.
 
     Parameters
     ----------
@@ -265,10 +259,7 @@ def _recoded(values, mask, wanted, paths):
 
 
 def notices(names):
-    """Return licence, citation and source of some brains.
-
-    A list of lines, brains of one source together.
-    """
+    """Return licence, citation and source of brains: a line for each source."""
     known, sources = entries(), {}
     for name in names:
         one = known[name]

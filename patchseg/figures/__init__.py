@@ -1,7 +1,4 @@
-"""Every picture.
-
-Each function returns a `Picture`; `save` writes it as PNG, the same bytes each time.
-"""
+"""Every picture: each function returns a `Picture`, `save` writes it, the same bytes each time."""
 
 from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
 from patchseg.figures.diagrams import unet_diagram, zoom_steps

@@ -98,9 +98,8 @@ def compared(image, truth, found, voxel_mm, title):
     for number, (axis, row) in enumerate(zip(AXES, panels, strict=True)):
         wide, high = [side for side in range(3) if side != number]
         middle = (box[number].start + box[number].stop) // 2
-        at = (
-            middle + (box[number].stop - box[number].start) // 10 if number == 0 else middle
-        )  # beside the midline, where the folds are
+        # beside the midline, where the folds are
+        at = middle + (box[number].stop - box[number].start) // 10 if number == 0 else middle
         cut = tuple(at if side == number else box[side] for side in range(3))
         shape = {"aspect": voxel_mm[high] / voxel_mm[wide]}
         row[0].imshow(np.rot90(image[cut]), cmap="gray", vmin=0, vmax=1, **shape)
@@ -123,10 +122,7 @@ def compared(image, truth, found, voxel_mm, title):
 
 
 def intensities(image, labels):
-    """Plot the histograms of the tissues' intensities.
-
-    Three humps that hardly overlap in a good T1w.
-    """
+    """Plot the histograms of the tissues' intensities: humps that hardly overlap in a good T1w."""
     figure = Picture(figsize=(8.5, 3.2), layout="constrained")
     axes = figure.subplots()
     edges = np.linspace(0, 1, 81)
@@ -152,8 +148,13 @@ def intensities(image, labels):
 
 
 def tissue_volumes(table):
-    """Plot the volume of each tissue (cm³) with the interval that the views span (columns as in
-    `segmentation.Result.volumes`)."""
+    """Plot the volume of each tissue (cm³) with the interval that the views span.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `patchseg.inference.result.Result`, its `volumes`.
+    """
     rows = table[table.tissue.isin(TISSUES)].iloc[::-1]
     figure = Picture(figsize=(8.5, 2.2), layout="constrained")
     axes = figure.subplots()

@@ -9,8 +9,16 @@ from patchseg.figures.style import LINES, STYLES, Picture, legend, show_image, s
 
 
 def slice_and_patches(image, patches, title):
-    """Show a slice on its square grid (h, h) beside its patches (n, p, p), with their numbers in
-    the order of `patching.extract`."""
+    """Show a slice beside its patches, which have their numbers.
+
+    Parameters
+    ----------
+    image : (h, h) ndarray in [0, 1]
+        The slice on its square grid.
+    patches : (n, p, p) ndarray
+        Of `patching.extract`, all of them.
+    title : str
+    """
     figure = Picture(figsize=(8.5, 4.4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
@@ -40,9 +48,8 @@ def zoomed_pairs(pairs):
         show_labels(row[1], mask)
         show_image(row[2], zoomed_image)
         show_labels(row[3], zoomed_mask)
-    for axes, title in zip(
-        grid[0], ("patch", "its mask", "zoomed in", "its mask, zoomed in"), strict=True
-    ):
+    titles = ("patch", "its mask", "zoomed in", "its mask, zoomed in")
+    for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
     legend(figure, *(mask for _, mask, _, _ in pairs), loc="outside lower center")
     return figure
@@ -100,8 +107,7 @@ def predictions(rows):
 
 
 def tissue_maps(title, image, truth, predicted):
-    """Show an image beside its true and predicted labels, and where they differ (white), cropped to
-    what is not empty."""
+    """Show an image, its true and predicted labels (h, w), and where they differ, cropped."""
     box = find_objects((image > 0).astype(np.uint8))[0]
     box = tuple(slice(max(0, side.start - 4), side.stop + 4) for side in box)
     image, truth, predicted = image[box], truth[box], predicted[box]
@@ -115,9 +121,8 @@ def tissue_maps(title, image, truth, predicted):
     differ = (truth != predicted) & (truth != UNLABELLED)
     axes[3].imshow(np.rot90(differ), cmap="gray", interpolation="nearest")
     axes[3].set_axis_off()
-    for cell, name in zip(
-        axes, ("T1w", "true labels", "prediction", "they differ (white)"), strict=True
-    ):
+    names = ("T1w", "true labels", "prediction", "they differ (white)")
+    for cell, name in zip(axes, names, strict=True):
         cell.set_title(name)
     figure.suptitle(title)
     legend(figure, truth, loc="outside lower center")
@@ -125,14 +130,18 @@ def tissue_maps(title, image, truth, predicted):
 
 
 def fold_sizes(curve):
-    """Plot Dice against fold size, a panel a tissue and a line a recipe (columns recipe, fold_size,
-    tissue, dice)."""
+    """Plot Dice against fold size, a panel a tissue and a line a recipe.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Columns recipe, fold_size, tissue, dice.
+    """
     figure = Picture(figsize=(10, 3.6), layout="constrained")
     panels = figure.subplots(1, len(TISSUES), sharey=True)
     for axes, tissue in zip(panels, reversed(TISSUES), strict=True):
-        for number, (recipe, rows) in enumerate(
-            curve[curve.tissue == tissue].groupby("recipe", sort=False)
-        ):
+        own = curve[curve.tissue == tissue].groupby("recipe", sort=False)
+        for number, (recipe, rows) in enumerate(own):
             axes.plot(
                 rows.fold_size,
                 rows.dice,
@@ -143,10 +152,8 @@ def fold_sizes(curve):
             )
         axes.axvline(1, color="grey", linewidth=0.8)
         axes.set(title=tissue, xlabel="fold size (1 = as trained)")
-        axes.set_xticks(
-            sorted(curve.fold_size.unique()),
-            [f"{size:g}" for size in sorted(curve.fold_size.unique())],
-        )
+        sizes = sorted(curve.fold_size.unique())
+        axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     panels[0].set_ylabel("Dice, pooled over patches")
     panels[0].legend(loc="lower center")
     return figure

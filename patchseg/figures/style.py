@@ -1,7 +1,4 @@
-"""What all pictures share.
-
-Colours, a figure that is the same each time, images and labels in a panel.
-"""
+"""What all pictures share: colours, a reproducible figure, images and labels in a panel."""
 
 import io
 
@@ -22,8 +19,7 @@ STYLES = ("-", "--", ":")
 
 
 class Picture(Figure):
-    """A matplotlib figure that Jupyter shows without pyplot and its global state, and that is the
-    same each time it is drawn."""
+    """A matplotlib figure that Jupyter shows without pyplot, and that is the same each time."""
 
     def savefig(self, *arguments, **options):
         """Lay out once, then save: matplotlib's layout moves a little at each drawing."""

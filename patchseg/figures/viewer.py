@@ -1,7 +1,4 @@
-"""Looking and painting in JupyterLab.
-
-The image with labels, probabilities or uncertainty over it, and a pen (ipyniivue).
-"""
+"""Looking and painting in JupyterLab (ipyniivue): an image, what lies over it, and a pen."""
 
 from pathlib import Path
 
@@ -23,7 +20,7 @@ def view(image, result, opacity=0.4):
     Parameters
     ----------
     image : str or Path
-    result : patchseg.inference.segmentation.Result
+    result : patchseg.inference.result.Result
         Of `patchseg.segment_file`: its images lie on disc.
     opacity : float
         Of the overlay, in [0, 1].
@@ -64,9 +61,12 @@ def view(image, result, opacity=0.4):
 
 
 def label_colours():
-    """Return the label colours as NiiVue wants them: lists R, G, B, A, I and labels.
+    """Return the label colours as NiiVue wants them, the background transparent.
 
-    The background is transparent.
+    Returns
+    -------
+    colours : dict of list
+        R, G, B, A, I and labels.
     """
     rgb = np.array([(0, 0, 0), *[to_rgb(COLOURS[tissue]) for tissue in TISSUES]]) * 255
     red, green, blue = rgb.round().astype(int).T.tolist()
@@ -139,9 +139,7 @@ def _button(name, action, **style):
 
 
 class Painter:
-    """An image to paint tissues on, with a pen for each.
-
-    What is painted goes into a label file on the image's own grid.
+    """An image to paint tissues on; they go into a label file on the image's own grid.
 
     Parameters
     ----------
@@ -198,9 +196,9 @@ class Painter:
             self.canvas.send({"type": "set_drawing_enabled", "data": [True]})
 
     def save(self):
-        """Write what is painted to the label file.
+        """Write what is painted to the label file and return its path.
 
-        Without a drawing (no browser) the file stays as it is. Returns its path.
+        Without a drawing, as where there is no browser, the file stays as it is.
         """
         drawn = self.canvas.draw_bitmap
         if drawn is not None and len(drawn):

@@ -12,8 +12,8 @@ def n4(data, mask, voxel_mm):
     Parameters
     ----------
     data : (x, y, z) ndarray of float32
-        Of a brain whose intensities lie around 0, as after a z-score, all of them are lifted above
-        0 first, because a bias field multiplies; else negative voxels count as 0.
+        Intensities that lie around 0, as after a z-score, are lifted above 0 first, because a bias
+        field multiplies; else negative voxels count as 0.
     mask : (x, y, z) ndarray of bool
     voxel_mm : tuple of three float
 
@@ -32,7 +32,7 @@ def n4(data, mask, voxel_mm):
 
 
 def load_ants():
-    """Import ANTs, which is an extra; an InputError says how to install it."""
+    """Import ANTs, which is an extra; if it is missing, an InputError says how to install it."""
     try:
         import ants
     except ImportError as error:

@@ -6,8 +6,7 @@ from scipy import ndimage
 from patchseg.core.errors import InputError
 from patchseg.images import grid, volume
 
-# a part smaller than this share of the largest one is no brain: a stray voxel, an artefact
-KEEP = 0.05
+KEEP = 0.05  # a part smaller than this share of the largest is no brain but a stray voxel
 TOP = 99.0
 """Percentile of the brain's intensities that becomes 1 after normalisation, unless told."""
 FULL = 0.9  # share of foreground voxels above which there is no empty background
@@ -17,9 +16,7 @@ _COARSE = 96  # voxels along the longest edge on which depth is measured
 
 
 def foreground(data, path="image"):
-    """Return the brain of a brain-extracted image.
-
-    Its non-zero voxels, without stray parts, with its holes filled.
+    """Return the brain of a brain-extracted image: no stray parts, holes filled.
 
     Parameters
     ----------
@@ -58,9 +55,10 @@ def foreground(data, path="image"):
 
 
 def background(data):
-    """Return the intensity of the background: the value that half of the image's faces hold.
+    """Return the intensity of the background.
 
-    Else 0 if there is one, else the minimum.
+    It is the value that half of the image's faces hold, else 0 if there is a voxel of 0, else the
+    minimum.
     """
     faces = np.concatenate(
         [
@@ -78,14 +76,15 @@ def background(data):
 
 
 def is_signed(data):
-    """Whether intensities lie on both sides of a background of 0, as after a z-score, and not only
-    by interpolation."""
+    """Whether intensities lie on both sides of a background of 0, as after a z-score.
+
+    A few small negative values, as interpolation leaves them, do not count.
+    """
     if background(data) != 0 or data.min() >= 0:
         return False
     below, above = -data[data < 0], data[data > 0]
-    return below.size > 0.05 * above.size and float(np.median(below)) > 0.05 * float(
-        np.median(above)
-    )
+    many = below.size > 0.05 * above.size
+    return many and float(np.median(below)) > 0.05 * float(np.median(above))
 
 
 def bounding_box(mask):
@@ -112,9 +111,9 @@ def _large_parts(mask):
 
 
 def normalise(data, mask, top=TOP, path="image"):
-    """Scale `data` linearly so that the background becomes 0 and a percentile of the brain 1.
+    """Scale `data` so that the background becomes 0 and a percentile of the brain 1.
 
-    What is brighter is cut to 1.
+    In between it is linear; what is brighter is cut to 1.
 
     Parameters
     ----------
@@ -145,9 +144,8 @@ def normalise(data, mask, top=TOP, path="image"):
         raise InputError(f"{path}: the mask holds no voxel; check that it belongs to this image")
     darkest, high = (float(value) for value in np.percentile(inside, [1, top]))
     low = background(data)
-    if (
-        not darkest - (high - darkest) <= low <= darkest
-    ):  # a brain around 0, or far above its background
+    # a brain around 0, or far above its background
+    if not darkest - (high - darkest) <= low <= darkest:
         low = darkest
     if not high > low:
         raise InputError(
@@ -158,10 +156,7 @@ def normalise(data, mask, top=TOP, path="image"):
 
 
 def size_mm(mask, voxel_mm):
-    """Return the cube root (mm) of the brain's volume.
-
-    110 in a person, 46 in a macaque, 12 in a mouse lemur, about.
-    """
+    """Return the cube root (mm) of the brain's volume: about 110 in a person, 46 in a macaque."""
     return float((mask.sum() * np.prod(voxel_mm)) ** (1 / 3))
 
 
@@ -186,9 +181,8 @@ def depth_profile(image, mask, voxel_mm):
         return None
     step = max(1, max(mask.shape) // _COARSE)
     image, mask = image[::step, ::step, ::step], np.pad(mask[::step, ::step, ::step], 1)
-    depth = ndimage.distance_transform_edt(mask, sampling=voxel_mm)[1:-1, 1:-1, 1:-1] - 0.5 * min(
-        voxel_mm
-    )
+    depth = ndimage.distance_transform_edt(mask, sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
+    depth = depth - 0.5 * min(voxel_mm)
     shells = np.digitize(depth / max(depth.max(), 1e-9), [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6])
     if len(np.unique(shells[shells > 0])) < 8:
         return None
@@ -198,7 +192,7 @@ def depth_profile(image, mask, voxel_mm):
 def check_no_head(mask, profile, path="image"):
     """Raise InputError if an image without a mask looks like a whole head.
 
-    No empty background, or a dark shell (skull) inside.
+    Then it has no empty background, or a dark shell (the skull) inside.
 
     Parameters
     ----------
@@ -206,6 +200,8 @@ def check_no_head(mask, profile, path="image"):
         Of `foreground`.
     profile : (8,) ndarray of float or None
         Of `depth_profile`.
+    path : str or Path, optional
+        Named in the error.
     """
     advice = (
         "extract the brain first (SynthStrip, HD-BET, BET), give its mask (--mask), or, if it is"

@@ -6,6 +6,8 @@ import numpy as np
 
 from patchseg.core.errors import InputError
 
+AXES = ("sagittal", "coronal", "axial")
+"""Names of the slicing directions, in the order of the RAS+ array axes x, y, z."""
 MARK = b"patchseg"
 """In the header of every result (descrip)."""
 _MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
@@ -13,10 +15,7 @@ _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 def unit_mm(image):
-    """Return the length (mm) of the unit of an image's affine.
-
-    NIfTI may state metres or micrometres.
-    """
+    """Return the unit of an image's affine in mm: NIfTI may state metres or micrometres."""
     try:
         return _MM[image.header.get_xyzt_units()[0]]
     except (AttributeError, KeyError):
@@ -45,10 +44,7 @@ def ras(image, dtype=np.float32):
 
 
 def from_ras(data, image):
-    """Put an array in RAS+ order (x, y, z, ...) back into the axis order of `image`.
-
-    The way back from `ras`.
-    """
+    """Put an array in RAS+ order (x, y, z, ...) into the axis order of `image`; undoes `ras`."""
     back = nib.orientations.ornt_transform(_RAS, nib.io_orientation(image.affine))
     return nib.apply_orientation(data, back)
 
@@ -84,10 +80,16 @@ def like(data, image):
 
 
 def in_bytes(data, image):
-    """Make an image of an array (x, y, z) of shares in [0, 1], in the axis order of `image`, that
-    is stored in one byte a voxel.
+    """Make an image of shares in [0, 1] that is stored in one byte a voxel.
 
     A reader gets the shares back, to 1 / 510, because the header holds the step.
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float
+        In the axis order of `image`.
+    image : nibabel image
+        Gives class, affine and header.
     """
     header = image.header.copy()
     header.set_data_dtype(np.uint8)
@@ -98,18 +100,20 @@ def in_bytes(data, image):
 
 
 def resize(data, shape):
-    """Resample an array to another number of voxels over the same extent.
+    """Resample an array to other numbers of voxels over the same extent.
 
-    Linear, averaging where it shrinks.
+    Linear interpolation, and the average where it shrinks.
 
     Parameters
     ----------
-    data : (x, y, z) or (x, y, z, c) ndarray of float32
-    shape : tuple of three int
+    data : ndarray of float32
+        For example (h, w), (x, y, z) or (x, y, z, c).
+    shape : sequence of int
+        Of the first axes; those beyond it stay.
 
     Returns
     -------
-    resized : (*shape) or (*shape, c) ndarray of float32
+    resized : ndarray of float32
     """
     for axis, length in enumerate(shape):
         if data.shape[axis] == length:
@@ -129,14 +133,12 @@ def resize(data, shape):
 
 
 def voxel_size_mm(affine):
-    """Return the edge lengths (mm) of a voxel as a tuple of three floats, of an affine in mm as
-    `ras` gives it."""
+    """Return the edge lengths (mm) of a voxel: three floats, of an affine in mm (see `ras`)."""
     return tuple(float(size) for size in nib.affines.voxel_sizes(affine))
 
 
 def check_same_grid(path, data, affine, other_path, other_data, other_affine):
-    """Raise InputError unless both volumes have the same shape and, to a hundredth of a voxel, the
-    same affine."""
+    """Raise InputError unless two volumes have one shape and, to 0.01 of a voxel, one affine."""
     if data.shape != other_data.shape:
         raise InputError(
             f"{other_path}: shape {other_data.shape} differs from {data.shape} of {path}; resample"
@@ -150,7 +152,3 @@ def check_same_grid(path, data, affine, other_path, other_data, other_affine):
             f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from"
             f" {np.round(affine, 3).tolist()} of {path}; resample it to the image's grid"
         )
-
-
-AXES = ("sagittal", "coronal", "axial")
-"""Names of the slicing directions, in the order of the RAS+ array axes x, y, z."""

@@ -13,13 +13,10 @@ from patchseg.core.runtime import free_memory
 from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
-# of an image while it is segmented: its data, a copy in RAS+ order, three probabilities and the
-# uncertainties
 BYTES_PER_VOXEL = 32
-VOXEL_MM = (
-    0.005,
-    25.0,
-)  # edges outside this range are a mistake in the header: microscopy is finer, no MRI is coarser
+"""Of an image while it is segmented: data, a copy in RAS+ order, probabilities, uncertainties."""
+VOXEL_MM = (0.005, 25.0)
+"""Edges outside are a mistake in the header: microscopy is finer, no MRI is coarser."""
 
 
 def read(source, volume=None, fill=False):
@@ -32,8 +29,8 @@ def read(source, volume=None, fill=False):
     volume : int, optional
         Which volume of a 4D image, from 0.
     fill : bool
-        Treat voxels that are NaN or infinite as background (0, or the minimum where there is
-        nothing but lower values) instead of refusing them.
+        Treat voxels that are NaN or infinite as background instead of refusing them: as 0, or the
+        minimum where no voxel is above 0.
 
     Returns
     -------
@@ -105,11 +102,8 @@ def _opened(source, volume):
     name = name_of(source)
     image = _open(Path(source)) if isinstance(source, str | Path) else source
     try:
-        affine, dtype, shape = (
-            np.asarray(image.affine, float),
-            np.dtype(image.get_data_dtype()),
-            tuple(map(int, image.shape)),
-        )
+        affine = np.asarray(image.affine, float)
+        dtype, shape = np.dtype(image.get_data_dtype()), tuple(map(int, image.shape))
     except Exception as error:
         raise InputError(
             f"{name}: the header is damaged ({error}); convert the image again from its source"
@@ -128,8 +122,7 @@ def _opened(source, volume):
 
 
 def _with(image, data, dtype=None):
-    """Return an image of other data (x, y, z) with the header of `image`, to be stored as `dtype`
-    if given."""
+    """Return an image of other data (x, y, z) with the header of `image`, stored as `dtype`."""
     header = image.header.copy()
     if dtype is not None:
         header.set_data_dtype(dtype)
@@ -144,8 +137,7 @@ def name_of(source):
 
 
 def check_file(path):
-    """Raise InputError unless `path` is a file that can be opened and has the extension of an
-    image."""
+    """Raise InputError unless `path` can be opened and has the extension of an image."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -180,12 +172,9 @@ def _open(path):
     try:
         image = nib.load(path)
         with nib.openers.ImageOpener(path) as handle:
-            raw = type(image).header_class.from_fileobj(
-                handle, check=False
-            )  # because nibabel makes an edge of 0 a 1
-    except (
-        Exception
-    ) as error:  # nibabel and the libraries below it raise many kinds on a damaged file
+            # unchecked, because nibabel makes an edge of 0 a 1
+            raw = type(image).header_class.from_fileobj(handle, check=False)
+    except Exception as error:  # nibabel and what it stands on raise many kinds on a damaged file
         raise InputError(
             f"{path}: not a readable NIfTI or MGH image ({error}); the file may be truncated or of"
             " another format"
@@ -327,18 +316,22 @@ def load_labels(path):
 
 
 def write(image, path):
-    """Write a nibabel image under a temporary name, then rename it.
-
-    The same input gives the same bytes.
-    """
+    """Write a nibabel image (see `files.replacing`); the same input gives the same bytes."""
     with replacing(path) as temporary:
         nib.save(image, temporary)
 
 
 def save(path, data, affine, slope=None):
-    """Write an array (x, y, z) as a NIfTI image in mm (see `write`).
+    """Write an array as a NIfTI image in mm (see `write`).
 
-    Readers multiply the stored values by `slope`, if given.
+    Parameters
+    ----------
+    path : str or Path
+    data : (x, y, z) ndarray
+        Stored with its own dtype.
+    affine : (4, 4) ndarray
+    slope : float, optional
+        Readers multiply the stored values by it.
     """
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")

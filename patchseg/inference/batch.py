@@ -1,7 +1,4 @@
-"""Many images.
-
-Find them, segment what is missing, go on after a bad one, and list what came out.
-"""
+"""Many images: find them, segment what is missing, survive a bad one, list what came out."""
 
 import re
 import sys
@@ -17,10 +14,8 @@ from patchseg.core.progress import progress, say
 from patchseg.images import volume
 from patchseg.inference import outputs, report
 
-SUFFIXES = (
-    "T1w",
-    "T2w",
-)  # of a BIDS dataset, what is segmented; T2w only where a session has no T1w
+SUFFIXES = ("T1w", "T2w")
+"""Of a BIDS dataset, what is segmented; T2w only where a session has no T1w."""
 FAILED = "failed"
 KILLED = (
     "its process was killed, probably because memory ran out; use fewer --jobs, then run the same"
@@ -30,10 +25,7 @@ KILLED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
-
-    'failed', or what `outputs.fulfil` did; the verdict, and the reasons.
-    """
+    """What became of one image: its status ('failed', or that of `outputs.fulfil`) and verdict."""
 
     image: Path
     status: str
@@ -82,8 +74,10 @@ def find(sources):
 
 
 def _painted(path):
-    """Return folder and name of the image for which `patchseg suggest` wrote this file of labels or
-    this proposal; None if it is neither."""
+    """Return folder and stem of the image that labels or a proposal of `suggest` belong to.
+
+    None if the file is neither.
+    """
     base = re.sub(r"_(labels|proposal(-\d+)?)$", "", outputs.stem(path))
     return (path.parent, base) if base != outputs.stem(path) else None
 
@@ -104,10 +98,8 @@ def _in_folder(folder):
     ]
     if anat:
         found = [image for path in anat for image in _in_session(path)]
-        none = (
-            f"{folder}: a BIDS dataset without any"
-            f" {' or '.join(f'*_{suffix}' for suffix in SUFFIXES)} image; name the files themselves"
-        )
+        wanted = " or ".join(f"*_{suffix}" for suffix in SUFFIXES)
+        none = f"{folder}: a BIDS dataset without any {wanted} image; name the files themselves"
     else:
         found = [path for path in _images(folder) if not _is_result(path)]
         none = (
@@ -188,8 +180,10 @@ def _filled(pattern, image):
 
 
 def without_masks(images, masks):
-    """Leave out the images that are the masks of others, which a glob such as *.nii.gz takes along;
-    return images and masks."""
+    """Return images and masks without the images that are masks of others.
+
+    A glob such as ``*.nii.gz`` takes them along.
+    """
     taken = {mask.resolve() for mask in masks if mask}
     kept = [pair for pair in zip(images, masks, strict=True) if pair[0].resolve() not in taken]
     return tuple(map(list, zip(*kept, strict=True))) if kept else (images, masks)
@@ -277,15 +271,13 @@ def _line(outcome):
     if outcome.failed:
         return f"failed  {outcome.reasons}"
     return (
-        f"{outcome.status}  {outcome.image} "
-        f" {outcome.verdict}{': ' if outcome.reasons else ''}{outcome.reasons}"
+        f"{outcome.status}  {outcome.image}  {outcome.verdict}"
+        f"{': ' if outcome.reasons else ''}{outcome.reasons}"
     )
 
 
 def segment_one(image, out, mask, with_report, options):
-    """Segment one image.
-
-    Whatever is wrong with it becomes its outcome and does not stop the others.
+    """Segment one image; whatever is wrong with it becomes its outcome and stops no other.
 
     Parameters
     ----------
@@ -317,10 +309,7 @@ def segment_one(image, out, mask, with_report, options):
 
 
 def _parameters(image, out, mask, options):
-    """Return the parameters of notebook 5.
-
-    Paths are absolute, because a notebook runs in a folder of its own.
-    """
+    """Return the parameters of notebook 5, with full paths: it runs in a folder of its own."""
     settings = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
@@ -334,7 +323,10 @@ def _parameters(image, out, mask, options):
 def plan(images, out, masks, options):
     """Say what a run would do.
 
-    A list of (image, 'to do', 'done already' or the reason against it).
+    Returns
+    -------
+    lines : list of (Path, str)
+        Each image, and 'to do: ' with its result, 'done already', or why it cannot be done.
     """
     settings = dict(options)
     weights, overwrite = settings.pop("weights", None), settings.pop("overwrite", False)

@@ -23,14 +23,14 @@ WIDE = 3.0
 DEEP = 30.0
 """Depth below the brain's surface (pixels) from which on all is equally deep."""
 FLOOR = 1e-3
+"""A probability is at least this before its logarithm becomes a feature."""
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this: they can still choose it."""
 FEATURES = 14
 TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
-"""Standard deviations from the labelled voxels' mean beyond which a feature counts as no farther:
-nothing is known there."""
+"""Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
 CHUNK = 200_000
 """Voxels at a time, so that the products of the features need little memory."""
 
@@ -64,19 +64,14 @@ def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
     found.append(image[mask])
     for width in BLURS:
         blur = [width * edge for edge in pixel]
-        found.append(
-            (
-                ndimage.gaussian_filter(image * share, blur)
-                / np.maximum(ndimage.gaussian_filter(share, blur), 0.1)
-            )[mask]
-        )
+        weight = np.maximum(ndimage.gaussian_filter(share, blur), 0.1)
+        found.append((ndimage.gaussian_filter(image * share, blur) / weight)[mask])
     found += [
         ndimage.gaussian_filter(plain[..., tissue], [WIDE * edge for edge in pixel])[mask]
         for tissue in range(len(TISSUES))
     ]
-    deep = ndimage.distance_transform_edt(np.pad(mask, 1), [edge / pixel_mm for edge in voxel_mm])[
-        1:-1, 1:-1, 1:-1
-    ]
+    edges = [edge / pixel_mm for edge in voxel_mm]
+    deep = ndimage.distance_transform_edt(np.pad(mask, 1), edges)[1:-1, 1:-1, 1:-1]
     found.append(np.minimum(deep[mask], DEEP))
     return np.stack(found, axis=1).astype(np.float32)
 
@@ -153,9 +148,9 @@ def _regression(terms, truth, start, ridge):
 
 
 def with_image(network, image, plain, mask, voxel_mm):
-    """Let the image's intensities have their say.
+    """Return the network's probabilities refined by the image's intensities.
 
-    Refined, and calibrated where the network was adapted to brains of this size.
+    They are calibrated, too, where the network was adapted to brains of this size.
 
     Parameters
     ----------
@@ -181,9 +176,22 @@ def with_image(network, image, plain, mask, voxel_mm):
 
 
 def apply(calibration, found, sharp):
-    """Return the probabilities (n, 3) of voxels with these `features`, which were (n, 3) `sharp`.
+    """Return the probabilities of voxels by a calibration.
 
-    Of a tissue that was not labelled they still are.
+    Those of a tissue that was not labelled stay as they are.
+
+    Parameters
+    ----------
+    calibration : dict of lists
+        Of `fit`.
+    found : (n, 14) ndarray of float32
+        Their `features`.
+    sharp : (n, 3) ndarray of float32
+        Their probabilities so far.
+
+    Returns
+    -------
+    probabilities : (n, 3) ndarray of float32
     """
     center, scale, weights, bias = (
         np.array(calibration[name], np.float32) for name in ("center", "scale", "weights", "bias")

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from patchseg import checkpoint
-from patchseg import checkpoint as cards
 from patchseg.core import files, runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
@@ -121,14 +120,14 @@ def load(path=None, precision="auto"):
         See `checkpoint.load`; or if the card holds a value that makes no sense, or the network is
         not one for single images and three tissues.
     """
-    path = Path(path).resolve() if path else cards.SHIPPED
-    cards.read_card(path)  # checks the weights
-    return _load(path, files.sha256(cards.card_path(path)), runtime.precision(precision))
+    path = Path(path).resolve() if path else checkpoint.SHIPPED
+    checkpoint.read_card(path)  # checks the weights
+    return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))
 
 
 @lru_cache(maxsize=2)
 def _load(path, _card_sha256, precision):
-    card = cards.read_card(path)
+    card = checkpoint.read_card(path)
     try:
         known = _Known.model_validate(
             {name: card[name] for name in _Known.model_fields if name in card}
@@ -137,8 +136,8 @@ def _load(path, _card_sha256, precision):
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{cards.card_path(path)}: {key} = {first['input']!r}: {first['msg']}; copy the card"
-            " again, or train again"
+            f"{checkpoint.card_path(path)}: {key} = {first['input']!r}: {first['msg']}; copy the"
+            " card again, or train again"
         ) from error
     with runtime.computing_in(precision):
         model = checkpoint.load(path)

@@ -1,7 +1,4 @@
-"""Results on disc under BIDS-derivatives names.
-
-Write them whole, and know what is there already.
-"""
+"""Results on disc under BIDS-derivatives names: written whole, and not twice."""
 
 import json
 import re
@@ -24,7 +21,8 @@ from patchseg.inference.segmentation import segment
 MAPS = ("uncertainty", "disagreement")
 KEPT, DONE, AGAIN = "kept", "done", "done again: other "
 _BIDS = re.compile(
-    r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?(_[0-9A-Za-z]+-[0-9A-Za-z+]+)*_(?P<suffix>[0-9A-Za-z]+)"
+    r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?"
+    r"(_[0-9A-Za-z]+-[0-9A-Za-z+]+)*_(?P<suffix>[0-9A-Za-z]+)"
 )
 
 
@@ -90,10 +88,7 @@ def stem(path):
 
 
 def base_folder():
-    """Return the folder that relative paths of notebook 5 start from.
-
-    The project's, or outside of a project the current one.
-    """
+    """Return the folder of relative paths in notebooks 5 and 6: the project, or the current one."""
     try:
         return project_root()
     except InputError:
@@ -196,8 +191,7 @@ def _made_from(place):
 
 
 def check_targets(place, mask, overwrite):
-    """Raise InputError if a result would take the place of the image, of its mask, or of a file
-    that is not a result of patchseg."""
+    """Raise InputError if a result would replace the image, its mask, or a file of others."""
     inputs = {Path(path).resolve() for path in (place.image, mask) if path}
     ours = overwrite or _made_from(place) is not None
     for path in place.images().values():

@@ -7,21 +7,21 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 
 VERDICTS = ("good", "look", "bad")
-# T1w of the zoo: entropy 0.34 to 0.39, disagreement 0.09 to 0.13; the chimpanzee's T2w, whose Dice
-# is 0.06 lower: 0.57 and 0.12. (look below, look above, bad below, bad above); the ranges hold all
-# brains of the zoo, people to macaques, with room around them
+# Limits: look below, look above, bad below, bad above. They hold all brains of the zoo, people to
+# macaques, with room around them.
 SHARES = {
     "CSF": (0.001, 0.45, 0.0, 0.65),
     "GM": (0.30, 0.75, 0.10, 0.90),
     "WM": (0.12, 0.55, 0.03, 0.75),
 }
+# T1w of the zoo: entropy 0.34 to 0.39, disagreement 0.09 to 0.13; the chimpanzee's T2w, whose Dice
+# is 0.06 lower: 0.57 and 0.12
 UNCERTAINTY = (-np.inf, 0.45, -np.inf, 0.65)
 DISAGREEMENT = (-np.inf, 0.16, -np.inf, 0.30)
 OUTSIDE = (-np.inf, 0.10, -np.inf, 0.30)
 CLIPPED = (-np.inf, 0.02, -np.inf, 0.25)
 RIM = (-np.inf, 1.05, -np.inf, np.inf)
-# a brain this many times smaller or larger (edge length) than any of the training is out of range
-SIZE_ROOM = 1.25
+SIZE_ROOM = 1.25  # a brain may be so many times smaller or larger (edge) than those of training
 COLUMNS = ["check", "value", "good", "verdict", "reason"]
 
 
@@ -56,7 +56,7 @@ def table(mask, voxel_mm, profile, fused, network):
 
 
 def _shares(fused, inside):
-    """How much of the brain each tissue takes."""
+    """Check how much of the brain each tissue takes."""
     tissues = fused.probabilities.argmax(axis=-1)[inside] + 1
     counts = np.bincount(tissues, minlength=4)[1:] / inside.sum()
     return [
@@ -66,7 +66,7 @@ def _shares(fused, inside):
 
 
 def _agreement(fused, inside):
-    """How sure the network is, and whether its views agree."""
+    """Check how sure the network is, and whether its views agree."""
     mean = float(fused.uncertainty[inside].mean())
     spread = float(fused.disagreement[inside].mean())
     contradict = f"the views contradict each other ({spread:.2f})"
@@ -77,7 +77,7 @@ def _agreement(fused, inside):
 
 
 def _whole_brain(mask, voxel_mm, fused, network):
-    """Whether the mask holds one brain, a whole one, of a size that the network knows."""
+    """Check whether the mask holds a brain, a whole one, of a size that the network knows."""
     outside, faces = fused.outside, _clipped(mask)
     size, (low, high) = brain.size_mm(mask, voxel_mm), network.sizes_mm
     none = (
@@ -103,13 +103,10 @@ def worst(checks):
 
 def _row(check, value, limits, reason):
     look_low, look_high, bad_low, bad_high = limits
-    verdict = (
-        "good"
-        if look_low <= value <= look_high
-        else "look"
-        if bad_low <= value <= bad_high
-        else "bad"
-    )
+    if look_low <= value <= look_high:
+        verdict = "good"
+    else:
+        verdict = "look" if bad_low <= value <= bad_high else "bad"
     good = f"≤ {look_high:.3g}" if look_low <= 0 else f"{look_low:.3g} to {look_high:.3g}"
     return check, float(f"{value:.4g}"), good, verdict, "" if verdict == "good" else reason
 
@@ -117,7 +114,7 @@ def _row(check, value, limits, reason):
 def _rim(profile, network):
     """Compare the surface with the depth: darker in a T1w, brighter in a T2w.
 
-    The outermost shell is left out, it is half background.
+    The outermost shell is left out, because half of it is background.
     """
     ratio = float(np.mean(profile[1:3]) / max(profile[6:].mean(), 1e-6))
     known = (
@@ -134,10 +131,7 @@ def _rim(profile, network):
 
 
 def _clipped(mask):
-    """Return the largest share of a face of the image that is brain.
-
-    Faces across thin stacks do not count.
-    """
+    """Return the largest share of a face that is brain; those across thin stacks do not count."""
     faces = [
         np.take(mask, end, axis).mean()
         for axis in range(3)

@@ -1,6 +1,4 @@
-"""The image's own intensities.
-
-What the network says of each place, sharpened by how bright the tissues are in this image.
+"""The network's answer, sharpened by how bright the tissues are in this image.
 
 A network learns where a tissue lies, and at which brightness its training labels put the border. In
 another animal, sequence or scanner that brightness differs. So the network's probabilities become
@@ -12,15 +10,19 @@ import numpy as np
 from scipy import ndimage
 
 ROUNDS = 5
-SMOOTH = 0.1  # width of the bias field's smoothing, as a share of the brain's size
-# what the network holds for impossible is this probable, so that clear intensities can overrule it
+"""Of expectation and maximisation."""
+SMOOTH = 0.1
+"""Width of the bias field's smoothing, as a share of the brain's size."""
 FLOOR = 1e-3
-NOISE = 0.02  # of the intensities, at least; an image without contrast tells nothing
-# times the variance of the noise, below which what differs from its neighbours is taken for noise
+"""What the network holds for impossible is this probable: clear intensities can overrule it."""
+NOISE = 0.02
+"""Standard deviation of the intensities, at least; an image without contrast tells nothing."""
 SAFETY = 2.0
+"""Variance of what is taken for noise, as a multiple of the noise's own."""
 _NEIGHBOURS = ndimage.generate_binary_structure(3, 1).astype(np.float32) / 6
 _NEIGHBOURS[1, 1, 1] = 0
-ENOUGH = 200_000  # voxels that the mixture is fitted to, about
+ENOUGH = 200_000
+"""Voxels that the mixture is fitted to, about."""
 
 
 def refine(image, probabilities, mask, voxel_mm):
@@ -63,16 +65,14 @@ def refine(image, probabilities, mask, voxel_mm):
         for axis, part in zip(np.nonzero(mask), thin, strict=True)
     ]
     even = image[mask] / _at(ratio, places, block)
+    prior = np.log(np.maximum(probabilities[mask], FLOOR))
     refined = np.zeros_like(probabilities)
-    refined[mask] = _posterior(
-        np.log(np.maximum(probabilities[mask], FLOOR)), even, means, variance
-    )
+    refined[mask] = _posterior(prior, even, means, variance)
     return refined
 
 
 def _denoised(image, mask):
-    """Average each voxel with its neighbours as far as they differ by noise only (the local
-    statistics filter of Lee 1980)."""
+    """Average each voxel with its neighbours as far as they differ by noise only (Lee 1980)."""
     share = np.maximum(ndimage.uniform_filter(mask.astype(np.float32), 3), 1e-3)
     mean = ndimage.uniform_filter(image, 3) / share
     variance = ndimage.uniform_filter(image * image, 3) / share - mean * mean
@@ -81,44 +81,46 @@ def _denoised(image, mask):
         return image
     detail = (image - ndimage.convolve(image, _NEIGHBOURS))[inner]
     noise = SAFETY * (1.4826 * np.median(np.abs(detail - np.median(detail)))) ** 2 / (1 + 1 / 6)
-    return (
-        mean + np.maximum(variance - noise, 0) / np.maximum(variance, noise + 1e-9) * (image - mean)
-    ) * mask
+    kept = np.maximum(variance - noise, 0) / np.maximum(variance, noise + 1e-9)
+    return (mean + kept * (image - mean)) * mask
 
 
 def _fit(image, probabilities, mask, width):
-    """Return the tissues' means, their variance, the bias field on a coarse grid, and the edges of
-    that grid's blocks in voxels."""
+    """Fit the mixture and the bias field.
+
+    Returns
+    -------
+    means : (3,) ndarray
+    variance : float
+        The same for all tissues.
+    ratio : (i, j, k) ndarray of float32
+        The bias field on a coarse grid.
+    block : list of three int
+        Voxels along the edges of a block of that grid.
+    """
     found, seen, field = probabilities[mask], image[mask], np.float32(1)
     prior = np.log(np.maximum(found, FLOOR))
     block = [max(1, min(round(w / 2), n)) for w, n in zip(width, mask.shape, strict=True)]
+    blur = [w / b for w, b in zip(width, block, strict=True)]
     places = [axis.astype(np.float32) for axis in np.nonzero(mask)]
     for _ in range(ROUNDS):
         even = seen / field
         means = (found.T @ even + 1e-3 * even.mean()) / (found.sum(axis=0) + 1e-3)
-        variance = (
-            float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)])) * 3 / len(even)
-            + NOISE**2
-        )
+        spread = float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)]))
+        variance = spread * 3 / len(even) + NOISE**2
         found = _posterior(prior, even, means, variance)
         sums = []
         for values in (seen, found @ means):
             whole = np.zeros(mask.shape, np.float32)
             whole[mask] = values
-            sums.append(
-                ndimage.gaussian_filter(
-                    _sums(whole, block), [w / b for w, b in zip(width, block, strict=True)]
-                )
-                + 1e-3
-            )
+            sums.append(ndimage.gaussian_filter(_sums(whole, block), blur) + 1e-3)
         ratio = np.clip(sums[0] / sums[1], 0.2, 5).astype(np.float32)
         field = _at(ratio, places, block)
     return means, variance, ratio, block
 
 
 def _posterior(prior, even, means, variance):
-    """Return the share (n, 3) that each tissue has in voxels of this brightness, whose prior's
-    logarithm is given."""
+    """Return each tissue's share (n, 3) in voxels of this brightness, by the prior's logarithm."""
     found = prior - 0.5 / variance * (even[:, None] - means.astype(np.float32)) ** 2
     found = np.exp(found - found.max(axis=1, keepdims=True))
     return found / found.sum(axis=1, keepdims=True)

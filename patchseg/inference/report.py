@@ -1,7 +1,4 @@
-"""The report: notebook 5, run for one image and exported as one HTML file.
-
-And the page that lists a cohort.
-"""
+"""The report of an image (notebook 5 as one HTML file), and the page that lists a cohort."""
 
 import html
 import json
@@ -16,10 +13,10 @@ from patchseg.core.files import replacing, write_table, write_text
 from patchseg.core.tissues import TISSUES
 
 NAME = "5_segment.ipynb"
-HIDDEN = ("parameters", "injected-parameters")  # cells that the report does not show
-# tag of cells that make sense in JupyterLab only: the viewer, whose library need not be installed
-# for a report
+HIDDEN = ("parameters", "injected-parameters")
+"""Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
+"""Tag of cells that are left out: the viewer, whose library a report does without."""
 
 
 def notebook():
@@ -45,18 +42,12 @@ def write(place, parameters):
     """
     from patchseg.pipeline import execute
 
+    log = place.out / "log" / f"{place.name}.txt"
     with replacing(place.folder / f".{place.name}_report.ipynb") as temporary:
         shown = nbformat.read(notebook(), as_version=4)
         shown.cells = [cell for cell in shown.cells if JUPYTER not in cell.metadata.get("tags", [])]
         nbformat.write(shown, temporary)
-        execute(
-            temporary,
-            temporary,
-            parameters,
-            "report",
-            place.out / "log" / f"{place.name}.txt",
-            place.out,
-        )
+        execute(temporary, temporary, parameters, "report", log, place.out)
         page = to_html(nbformat.read(temporary, as_version=4), place.name)
     (place.folder / f".{place.name}_report.ipynb").unlink(missing_ok=True)
     write_text(place.report, page)
@@ -65,7 +56,7 @@ def write(place, parameters):
 def to_html(executed, title):
     """Turn an executed notebook into one HTML page that needs nothing else.
 
-    No code, no widgets, no address of another machine.
+    It holds no code, no widgets and no address of another machine.
     """
     from nbconvert import HTMLExporter
     from traitlets.config import Config
@@ -90,8 +81,9 @@ def to_html(executed, title):
 
 
 def cohort(out, failed=None, succeeded=()):
-    """Write the tables of all results in a folder, `volumes.tsv` and `qc.tsv`, and the page
-    `index.html` that sorts and links them.
+    """Write the tables of all results in a folder and the page that sorts and links them.
+
+    These are `volumes.tsv`, `qc.tsv` and `index.html`.
 
     Parameters
     ----------

@@ -30,8 +30,8 @@ def request(
 ):
     """Return what makes a result what it is.
 
-    Whether an odd image is refused (`head_check`, `nan_as_background`) and `threads` change no
-    voxel of a result.
+    Whether an odd image is refused (`head_check`, `nan_as_background`) and `threads` are left out:
+    they change no voxel.
 
     Parameters
     ----------

@@ -29,7 +29,8 @@ class Result:
         A row for each check: `check`, `value`, `good` (what is expected), `verdict` (good, look or
         bad), `reason`.
     provenance : dict
-        What computed it (see `runtime.computing`), sha256 sums, sizes, seconds, peak memory.
+        What computed it (see `runtime.computing`), weights and their sha256, sizes, command,
+        seconds, peak memory.
     request : dict
         What it was made from (see `request.request`).
     image : str or None

@@ -20,9 +20,8 @@ from patchseg.inference import calibration, networks, qc, views
 from patchseg.inference.request import request
 from patchseg.inference.result import Result
 
-BYTES_PER_PIXEL = (
-    64  # of the resampled brain: probabilities of a view and their sum, entropies, image and mask
-)
+BYTES_PER_PIXEL = 64
+"""Of the resampled brain: probabilities of a view and their sum, entropies, image and mask."""
 
 
 def segment(
@@ -161,7 +160,7 @@ def _scan(image, mask, volume, fill):
 def _check_size(name, shape, voxel_mm, pixel_mm):
     """Refuse a brain whose box would be huge at the network's pixel size.
 
-    A mask of scattered voxels, or a large scale.
+    That is a mask of scattered voxels, or a large scale.
     """
     pixels = [max(1.0, n * size / pixel_mm) for n, size in zip(shape, voxel_mm, strict=True)]
     need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, runtime.free_memory()
@@ -188,7 +187,7 @@ def check_settings(scales, tile):
 
 
 def _fused(network, scan, image, scales, tile):
-    """Look at all scales, and average."""
+    """Look at all scales and average what was seen."""
     pixels_mm = [scan.size_mm / network.brain_pixels / scale for scale in scales]
     image = image[scan.box]
     _check_size(scan.name, image.shape, scan.voxel_mm, min(pixels_mm))

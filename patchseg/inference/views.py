@@ -1,7 +1,4 @@
-"""A volume through the network.
-
-Whole slices along several axes, or patches of them, and the views fused to one answer.
-"""
+"""A volume through the network: slices along several axes, and the views fused to one answer."""
 
 from dataclasses import dataclass
 
@@ -47,7 +44,7 @@ def predict(network, images, batch_size):
 def volume(network, image, grid):
     """Return tissue probabilities of a volume whose slices are put on the grid of the training.
 
-    All views, averaged.
+    They are averaged over the views.
 
     Parameters
     ----------
@@ -161,8 +158,14 @@ def mean(looks):
 
 
 def _at_pixels(image, mask, voxel_mm, pixel_mm):
-    """Resample image and mask to cubes of `pixel_mm` and pad them; return them, and where they
-    lie."""
+    """Resample image and mask to cubes of `pixel_mm` and pad them.
+
+    Returns
+    -------
+    image, mask : (x, y, z) ndarray of float32, of bool
+    inner : tuple of three slice
+        Where they lie in the padding.
+    """
     shape = tuple(
         max(1, round(n * size / pixel_mm)) for n, size in zip(image.shape, voxel_mm, strict=True)
     )
@@ -173,8 +176,17 @@ def _at_pixels(image, mask, voxel_mm, pixel_mm):
 
 
 def _all_views(network, image, brain, weights, tile):
-    """Return the views' weighted probabilities (x, y, z, 3) and entropies (x, y, z), and each
-    one's shares of the brain."""
+    """Ask all views.
+
+    Returns
+    -------
+    total : (x, y, z, 3) ndarray of float32
+        Weighted mean of their probabilities.
+    entropies : (x, y, z) ndarray of float32
+        Weighted mean of their entropies.
+    shares : tuple of (3,) ndarray
+        See `Fused`.
+    """
     total = np.zeros((*image.shape, len(TISSUES)), np.float32)
     entropies, shares = np.zeros(image.shape, np.float32), []
     bar = progress_bar("slices", sum(_filled(brain, axis).size for axis in weights))
@@ -183,11 +195,8 @@ def _all_views(network, image, brain, weights, tile):
         total += weight * seen
         tissues = _normalised(seen)
         entropies += weight * _entropy(tissues)
-        shares.append(
-            tissues[brain].mean(axis=0, dtype=np.float64)
-            if brain.any()
-            else np.full(len(TISSUES), np.nan)
-        )
+        none = np.full(len(TISSUES), np.nan)
+        shares.append(tissues[brain].mean(axis=0, dtype=float) if brain.any() else none)
     bar.close()
     return total, entropies, tuple(shares)
 
@@ -233,8 +242,7 @@ def _view(network, image, brain, axis, tile, bar):
 
 
 def _whole(network, images):
-    """Predict images (n, h, w) as they are, padded with background to edges that the network's
-    levels can halve."""
+    """Predict images (n, h, w), padded with background to edges that each level can halve."""
     n, h, w = images.shape
     step = 32
     padded = np.zeros((n, -(-h // step) * step, -(-w // step) * step, 1), np.float32)
@@ -243,20 +251,14 @@ def _whole(network, images):
 
 
 def _tiled(network, images, tile):
-    """Predict images (n, h, w) in tiles that overlap by half.
-
-    A Gaussian weighs each, so that its border counts little.
-    """
+    """Predict images (n, h, w) in tiles that overlap by half; their borders count little."""
     n, h, w = images.shape
     padded = np.pad(images, [(0, 0), (0, max(0, tile - h)), (0, max(0, tile - w))])
-    total, weight = (
-        np.zeros((*padded.shape, len(TISSUES)), np.float32),
-        np.zeros(padded.shape[1:], np.float32),
-    )
+    total = np.zeros((*padded.shape, len(TISSUES)), np.float32)
+    weight = np.zeros(padded.shape[1:], np.float32)
     bell = np.exp(-0.5 * ((np.arange(tile) - (tile - 1) / 2) / (tile / 8)) ** 2).astype(np.float32)
-    bell = np.maximum(
-        bell, 1e-3
-    )  # along each edge by itself: where only a tile's border covers, the other edge still counts
+    # along each edge by itself: where only a tile's border covers, the other edge still counts
+    bell = np.maximum(bell, 1e-3)
     blend = np.outer(bell, bell)
     for top in _starts(padded.shape[1], tile):
         for left in _starts(padded.shape[2], tile):
@@ -269,7 +271,10 @@ def _tiled(network, images, tile):
 def _starts(length, tile):
     """Return where tiles begin that overlap by half and cover `length`.
 
-    _starts(10, 4) is [0, 2, 4, 6].
+    Examples
+    --------
+    >>> _starts(10, 4)
+    [0, 2, 4, 6]
     """
     return [*range(0, length - tile, tile // 2), length - tile]
 

@@ -1,7 +1,4 @@
-"""What others use.
-
-DIPY's HMRF, the algorithm of FSL FAST (Zhang 2001), and ANTs Atropos (Avants 2011).
-"""
+"""What others use: HMRF, the algorithm of FSL FAST (Zhang 2001), and Atropos (Avants 2011)."""
 
 import logging
 import warnings
@@ -67,8 +64,9 @@ def _fair_scale(image, brain):
 
 
 def atropos(data, mask, voxel_mm):
-    """Segment a brain-extracted T1w by N4 and then Atropos with three classes from k-means and a
-    Markov random field (ANTs' defaults).
+    """Segment a brain-extracted T1w by N4 and then Atropos, with ANTs' defaults.
+
+    Three classes from k-means, and a Markov random field.
 
     Parameters
     ----------

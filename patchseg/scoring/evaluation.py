@@ -17,9 +17,7 @@ JOBS = 2  # processes for the surface distances, which take most of the time
 
 
 def evaluate_network(network, subject, grid):
-    """Score a network on one brain.
-
-    Every patch by itself, the slices made of them, and the volume fused from all views.
+    """Score a network on one brain: patches, the slices made of them, and the fused volume.
 
     Parameters
     ----------
@@ -47,10 +45,7 @@ def evaluate_network(network, subject, grid):
 
 
 def evaluate_hmrf(subject, grid, seed):
-    """Score DIPY's HMRF; see `evaluate_labels`.
-
-    None where the algorithm breaks down on the volume.
-    """
+    """Score DIPY's HMRF (see `evaluate_labels`); None where it breaks down on the volume."""
     predicted = baseline.hmrf(subject.load().normalised(grid.top), seed=seed)
     return None if predicted is None else evaluate_labels(predicted, subject, grid)
 

@@ -27,9 +27,9 @@ class Looks:
         self._rows = rows
 
     def _ranked(self, level):
-        """Mean Dice and IoU of the tissues by place, worst first.
+        """Return mean Dice and IoU of the tissues by place, worst first.
 
-        Places that hold at least 1 % of each, if there are any.
+        Of the places that hold at least 1 % of each tissue, if there are any.
         """
         rows = self._rows[self._rows.level == level]
         places = rows.groupby(["subject", "axis", "slice", "patch"]).agg(

@@ -15,8 +15,7 @@ CLASSICAL = {"hmrf": "dipy", "atropos": "antspyx"}
 
 
 def unseen(weights):
-    """Return the brains of the zoo with an image that weights were not trained on, nor on another
-    contrast of the same brain."""
+    """Return the brains of the zoo, with an image, that weights were trained on in no contrast."""
     trained_on = set(checkpoint.read_card(weights).get("brains", []))
     known = zoo.entries()
     same = {
@@ -46,7 +45,7 @@ def score(weights, name, scales=(1.0,), sharpen=True):
     -------
     rows : list of dict
         As `metrics.score` gives them, one for each tissue.
-    result : patchseg.inference.segmentation.Result
+    result : patchseg.inference.result.Result
     """
     import nibabel as nib
 
@@ -83,8 +82,9 @@ def score_classical(method, name):
 
 
 def evidence(weights, table_path):
-    """Score networks on every brain of the zoo that they were not trained on, beside HMRF and
-    Atropos; keep the rows that today's code made (see `rows.complete`).
+    """Score networks on the brains of the zoo that are new to them, beside HMRF and Atropos.
+
+    Rows that today's code made are kept (see `rows.complete`).
 
     Parameters
     ----------

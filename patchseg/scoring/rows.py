@@ -97,10 +97,9 @@ def note(table):
         Of `complete`, or read from its file.
     """
     stale = table.key.str.startswith(EARLIER).sum()
-    counts = (
-        table.machine.astype(object).fillna("").replace("", "computer and versions not recorded")
-    )
-    lines = [f"{count} rows: {name}" for name, count in counts.value_counts(sort=False).items()]
+    made_on = table.machine.astype(object).fillna("")
+    counts = made_on.replace("", "computer and versions not recorded").value_counts(sort=False)
+    lines = [f"{count} rows: {name}" for name, count in counts.items()]
     lines.append(
         f"{stale} of {len(table)} rows are of earlier code, settings or data (their key says"
         f" '{EARLIER}')"
@@ -129,6 +128,6 @@ def _marked(row, today):
 
 def _table(known):
     table = pd.DataFrame([row for rows in known.values() for row in rows])
-    return (
-        table[[*(column for column in table if column not in _OWN), *_OWN]] if len(table) else table
-    )
+    if not len(table):
+        return table
+    return table[[*(column for column in table if column not in _OWN), *_OWN]]

@@ -10,9 +10,16 @@ from patchseg.core.tissues import TISSUES
 
 
 def markdown(table):
-    """Write a score table (of `metrics.table` by method, level and tissue) as Markdown.
+    """Return a score table as Markdown, a line for each method and level.
 
-    A line for each method and level.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `metrics.table` by method, level and tissue.
+
+    Returns
+    -------
+    text : str
     """
     head = (
         "| method | level | n | Dice WM / GM / CSF, mean ± sd | pooled Dice | pooled IoU | HD95"
@@ -42,8 +49,16 @@ def _mean_sd(mean, sd):
 
 
 def write_scores(table, markdown, folder):
-    """Write a score table (method, level, tissue, measures) as `scores.csv`, `scores.json` (for
-    DVC) and `scores.md`."""
+    """Write a score table as `scores.csv`, `scores.json` (for DVC) and `scores.md`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Method, level, tissue and measures.
+    markdown : str
+        Of the table.
+    folder : str or Path
+    """
     folder = Path(folder)
     write_table(table, folder / "scores.csv")
     nested = {}

@@ -107,7 +107,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
 def key(path, name):
     """Return the fingerprint of a network of `params.yaml`.
 
-    Code, settings, brains, what it starts from, precision and libraries count.
+    Of code, settings, brains, what it starts from, precision and libraries.
     """
     from patchseg.training import loop
 

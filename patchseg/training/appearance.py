@@ -11,7 +11,7 @@ from patchseg.core.tissues import UNLABELLED
 
 
 def smooth(rng, shape, knots):
-    """A smooth random field with values around [-1, 1]."""
+    """Return a smooth random field (h, w) in [-1, 1], of so many knots along each edge."""
     field = cv2.resize(
         rng.uniform(-1, 1, (knots, knots)).astype(np.float32),
         shape[::-1],
@@ -24,11 +24,7 @@ def make_up(rng, truth, settings):
     """Give each tissue a brightness: in the order of T1w, of T2w, or in any order."""
     kind = rng.choice(3, p=np.array(settings.orders) / np.sum(settings.orders))
     if kind < 2:
-        dark, middle, bright = (
-            rng.uniform(0.02, 0.4),
-            rng.uniform(0.35, 0.75),
-            rng.uniform(0.7, 1.0),
-        )
+        dark, middle, bright = map(rng.uniform, (0.02, 0.35, 0.7), (0.4, 0.75, 1.0))
         middle = np.clip(middle, dark + 0.1, bright - 0.1)
         means = [dark, middle, bright] if kind == 0 else [bright, middle, dark]
     else:
@@ -60,8 +56,7 @@ def recolour(rng, image, inside, settings):
 
 
 def degrade(rng, image, inside, settings):
-    """Do what scanners do: bias field, blur, low resolution, noise, brightness, and at times a
-    background that is not empty."""
+    """Do what scanners do: bias field, blur, large pixels, noise, at times a filled background."""
     image = image * np.exp(smooth(rng, image.shape, 3) * rng.uniform(0, settings.bias))
     if rng.random() < settings.blurred:
         image = cv2.GaussianBlur(image, (0, 0), *rng.uniform(0.3, 1.2, 2))
@@ -75,9 +70,8 @@ def degrade(rng, image, inside, settings):
             (w, h),
             interpolation=cv2.INTER_LINEAR,
         )
-    image = image * rng.uniform(0.75, 1.25) + rng.normal(
-        0, rng.uniform(0, settings.noise), image.shape
-    )
+    image = image * rng.uniform(0.75, 1.25)
+    image = image + rng.normal(0, rng.uniform(0, settings.noise), image.shape)
     outside = 0.0
     if rng.random() < settings.background:
         outside = np.abs(rng.normal(rng.uniform(0, 0.5), rng.uniform(0, 0.2), image.shape))

@@ -10,7 +10,10 @@ from patchseg.training.losses import LOSSES, one_hot
 def open_training_set(folder):
     """Open `images.npy` and `labels.npy` of a folder, memory-mapped.
 
-    Two (n, p, p) arrays, float16 and uint8.
+    Returns
+    -------
+    images : (n, p, p) ndarray of float16
+    labels : (n, p, p) ndarray of uint8
     """
     return tuple(
         np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
@@ -19,13 +22,12 @@ def open_training_set(folder):
 
 
 def batches(images, labels, settings, epoch):
-    """Yield the batches of one epoch.
-
-    The same seed and epoch give the same batches, whatever ran before.
+    """Yield the batches of one epoch, the same for the same seed and epoch, whatever ran before.
 
     Parameters
     ----------
-    images, labels : (n, p, p) array-likes of float16 and uint8, may be memory-mapped
+    images, labels : (n, p, p) array-likes of float16 and uint8
+        They may be memory-mapped.
     settings : patchseg.params.Train
     epoch : int
 
@@ -36,9 +38,8 @@ def batches(images, labels, settings, epoch):
     """
     rng = np.random.default_rng([settings.seed, epoch])
     need = settings.steps_per_epoch * settings.batch_size
-    order = np.concatenate([rng.permutation(len(images)) for _ in range(-(-need // len(images)))])[
-        :need
-    ]
+    rounds = -(-need // len(images))
+    order = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])[:need]
     background = LOSSES[settings.loss][0] == "softmax"
     for rows in order.reshape(settings.steps_per_epoch, settings.batch_size):
         rows.sort()

@@ -1,9 +1,8 @@
 """Patches drawn at random from whole brains, at any size and contrast.
 
-So a network learns tissue and not one species or scanner.
-
-One draw: a place, a view, a magnification, a turn and a bend; then either what the scanner saw
-there, or an image made up from the labels (Billot 2023); then what scanners do to images.
+From them a network learns tissue, and not one species or scanner. One draw: a place, a view, a
+magnification, a turn and a bend; then either what the scanner saw there, or an image made up from
+the labels (Billot 2023); then what scanners do to images.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from patchseg.images import brain
 from patchseg.images.grid import resize
 from patchseg.training import appearance
 
-CHUNK = 256  # patches that one process draws at a time, from a generator of their own
+CHUNK = 256  # patches that one thread draws at a time, from a generator of their own
 COARSER = (1.0, 1.5, 2.25)
 """Each brain is kept at these multiples of its voxel size: shrinking never skips voxels."""
 PLACES = 20000  # voxels of each tissue that may become the centre of a patch
@@ -36,9 +35,9 @@ class Brain:
     ----------
     name, species : str
     levels : list of (image, labels, voxel_mm)
-        The brain on its own grid and on coarser ones. `image` is (x, y, z) uint8, 255 the 99th
-        percentile of the brain, or None; `labels` is (x, y, z) uint8: 0 outside the brain, 1 CSF, 2
-        GM, 3 WM, 255 not labelled.
+        The brain on its own grid and on coarser ones. `image` is (x, y, z) uint8, 255 the
+        percentile `top` of the brain, or None; `labels` is (x, y, z) uint8: 0 outside the brain,
+        1 CSF, 2 GM, 3 WM, 255 not labelled.
     places : list of (n, 3) ndarray of float
         For each tissue, voxels (mm from the corner) that hold it.
     size_mm : float
@@ -104,7 +103,7 @@ def _places(rng, voxels, shape, voxel_mm):
 def _coarser(truth, steps):
     """Pick the voxels of a coarser grid; where one is not labelled but a neighbour is, take that.
 
-    A labelled slice is not to be lost.
+    So a labelled slice is not lost.
     """
     coarse = truth[np.ix_(*steps)]
     if len(steps[0]) == len(truth) or not (coarse == UNLABELLED).any():
@@ -182,12 +181,13 @@ def _scanned(rng, image, axis, at, pixels, settings):
 
 
 def _steps(rng, settings):
-    """Where the pixels of a patch lie around its centre: turned, mirrored, stretched and bent."""
+    """Return where the pixels of a patch lie around its centre (2, p, p), in pixels.
+
+    Turned, mirrored, stretched and bent.
+    """
     p = settings.patch_size
-    turn, stretch = (
-        np.deg2rad(rng.uniform(-1, 1) * settings.rotation_deg),
-        np.exp(rng.uniform(-1, 1) * settings.anisotropy),
-    )
+    turn = np.deg2rad(rng.uniform(-1, 1) * settings.rotation_deg)
+    stretch = np.exp(rng.uniform(-1, 1) * settings.anisotropy)
     rows, columns = np.meshgrid(*[np.arange(p) - (p - 1) / 2] * 2, indexing="ij")
     rows, columns = rows * stretch, columns / stretch
     turned = np.stack(
@@ -199,23 +199,15 @@ def _steps(rng, settings):
     return turned[:: rng.choice([-1, 1])] + bend
 
 
-def _sample(plane, corner, interpolation):
+def _sample(plane, pixels, interpolation):
     """Look a (h, w) slice up at fractional (rows, columns); 0 outside."""
-    return cv2.remap(
-        np.ascontiguousarray(plane),
-        corner[1],
-        corner[0],
-        interpolation,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=0,
-    )
+    rows, columns = pixels
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": 0}
+    return cv2.remap(np.ascontiguousarray(plane), columns, rows, interpolation, **border)
 
 
 def choose(rng, brains):
-    """Choose a brain: each species as often as any other.
-
-    In a species, images as often as maps of labels without image.
-    """
+    """Choose a brain: each species as often, and in it those with an image as often as without."""
     species = sorted({one.species for one in brains})
     wanted = species[rng.integers(len(species))]
     own = [one for one in brains if one.species == wanted]
@@ -228,8 +220,9 @@ def choose(rng, brains):
 def _chunk(brains, settings, seed, number, count):
     rng = np.random.default_rng([settings.seed, seed, number])
     drawn = [patch(rng, choose(rng, brains), settings) for _ in range(count)]
-    return np.stack([image for image, _ in drawn]).astype(np.float16), np.stack(
-        [labels for _, labels in drawn]
+    return (
+        np.stack([image for image, _ in drawn]).astype(np.float16),
+        np.stack([labels for _, labels in drawn]),
     )
 
 
@@ -240,13 +233,14 @@ def in_memory(brains, count, settings, seed=0, jobs=2):
         joblib.delayed(_chunk)(brains, settings, seed, number, size)
         for number, size in enumerate(sizes)
     )
-    return np.concatenate([x for x, _ in parts]).astype(np.float32), np.concatenate(
-        [y for _, y in parts]
+    return (
+        np.concatenate([x for x, _ in parts]).astype(np.float32),
+        np.concatenate([y for _, y in parts]),
     )
 
 
 def write_set(brains, folder, count, settings, seed=0, jobs=2):
-    """Draw a set of patches of a given size, the same whatever the number of processes.
+    """Draw a set of patches of a given size, the same whatever the number of threads.
 
     Parameters
     ----------
@@ -259,6 +253,7 @@ def write_set(brains, folder, count, settings, seed=0, jobs=2):
     seed : int
         Sets with other seeds share no draw.
     jobs : int
+        Threads.
     """
     shape = (count, settings.patch_size, settings.patch_size)
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
@@ -274,9 +269,7 @@ def write_set(brains, folder, count, settings, seed=0, jobs=2):
         images = np.lib.format.open_memmap(image_file, "w+", np.float16, shape)
         labels = np.lib.format.open_memmap(label_file, "w+", np.uint8, shape)
         for number, (x, y) in enumerate(progress(done, "chunks", len(sizes))):
-            (
-                images[number * CHUNK : number * CHUNK + len(x)],
-                labels[number * CHUNK : number * CHUNK + len(y)],
-            ) = (x, y)
+            at = slice(number * CHUNK, number * CHUNK + len(x))
+            images[at], labels[at] = x, y
         images.flush()
         labels.flush()

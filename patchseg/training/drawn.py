@@ -1,5 +1,4 @@
-"""The training and validation set of a network, drawn from brains by name, kept while its key
-holds."""
+"""The sets of a network, drawn from brains by name and kept as long as their key holds."""
 
 import json
 
@@ -30,7 +29,8 @@ def draw_sets(folder, chosen, drawing, jobs):
     -------
     training, validation : pairs of (n, p, p) ndarray, memory-mapped
     sizes_mm : list of two float
-        A brain that is magnified threefold is seen like one that is three times smaller.
+        The least and the largest size of a brain that they show: one that is magnified threefold
+        is seen like one that is three times smaller.
     """
     today, described = key(chosen, drawing), folder / "set.json"
     if not described.is_file() or json.loads(described.read_text())["key"] != today:

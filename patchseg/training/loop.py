@@ -25,9 +25,16 @@ LIBRARIES = ("tensorflow", "keras", "numpy")
 
 
 def validation_dice(network, images, labels):
-    """Return Dice per tissue, pooled over patches, of labels as they are made of a result.
+    """Return Dice of each tissue, pooled over patches, of labels as a result gets them.
 
     Pixels that are not labelled are left out; where the image is 0 there is no tissue.
+
+    Parameters
+    ----------
+    network : keras.Model
+    images : (n, p, p) ndarray of float in [0, 1]
+    labels : (n, p, p) ndarray of uint8
+        0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled.
 
     Returns
     -------
@@ -48,7 +55,15 @@ def validation_dice(network, images, labels):
 def compiled(architecture, settings):
     """Build and compile a network.
 
-    `architecture` holds the arguments of `unet.build`, `settings` is a `params.Train`.
+    Parameters
+    ----------
+    architecture : dict
+        The arguments of `unet.build`.
+    settings : patchseg.params.Train
+
+    Returns
+    -------
+    network : keras.Model
     """
     with computing_in(settings.precision):
         network = unet.build(**architecture)
@@ -78,10 +93,7 @@ def _save_state(path, network, key, history, best):
 
 
 def _load_state(path, network, key):
-    """Restore network and optimizer.
-
-    Return the history and the best weights, or None if there is nothing to resume.
-    """
+    """Restore network and optimizer; return history and best weights, None without a state."""
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as state:
@@ -95,12 +107,11 @@ def _load_state(path, network, key):
 
 
 def fit(training, validation, settings, weights_path, state_path, start=None):
-    """Train a network, keep the weights of the best validation Dice, stop early, resume after a
-    kill.
+    """Train a network and keep the weights of the best validation Dice; resume after a kill.
 
     One line an epoch is printed, those of a resumed training's earlier epochs included. After each
     epoch everything that the next one depends on (weights, optimizer, history) is written to
-    `state_path`; a later call with the same code, data, settings, precision and libraries goes on
+    `state_path`. A later call with the same code, data, settings, precision and libraries goes on
     from there and ends with the same bytes; any other one says so and starts anew.
 
     Parameters

@@ -22,18 +22,17 @@ def one_hot(labels, background):
     -------
     channels : (n, h, w, 3 or 4) ndarray of float32
     """
-    first = 0 if background else 1
-    channels = (labels[..., None] == np.arange(first, len(TISSUES) + 1, dtype=np.uint8)).astype(
-        np.float32
-    )
+    shown = np.arange(0 if background else 1, len(TISSUES) + 1, dtype=np.uint8)
+    channels = (labels[..., None] == shown).astype(np.float32)
     if not background:
         channels[labels > len(TISSUES)] = -1
     return channels
 
 
 def soft_dice(truth, predicted):
-    """Soft Dice loss, 1 - 2 |T P| / (|T| + |P|), over the whole batch, mean of the channels
-    (Milletari 2016).
+    """Soft Dice loss, 1 - 2 |T P| / (|T| + |P|) (Milletari 2016).
+
+    Over the whole batch, mean of the channels.
 
     Parameters
     ----------
@@ -49,16 +48,14 @@ def soft_dice(truth, predicted):
 
 
 def dice_cross_entropy(truth, predicted):
-    """Soft Dice of the tissues plus categorical cross-entropy.
+    """Soft Dice of the tissues plus categorical cross-entropy (Isensee 2021).
 
-    The first channel is the background (Isensee 2021).
-
-    Pixels whose truth is 0 in every channel are not labelled and count in neither.
+    The first channel is the background. Pixels whose truth is 0 in every channel are not labelled
+    and count in neither.
     """
     labelled = ops.sum(truth, axis=-1, keepdims=True)
-    return cross_entropy(truth, predicted) + soft_dice(
-        truth[..., 1:], predicted[..., 1:] * labelled
-    )
+    tissues = soft_dice(truth[..., 1:], predicted[..., 1:] * labelled)
+    return cross_entropy(truth, predicted) + tissues
 
 
 def cross_entropy(truth, predicted):
@@ -84,7 +81,7 @@ def binary_cross_entropy(truth, predicted):
 def _mean_of_patches(loss, labelled):
     """Mean over the labelled pixels of each patch, then over the patches.
 
-    A scribble counts as much as a slice.
+    So a scribble counts as much as a slice.
     """
     return ops.mean(ops.sum(loss, axis=(1, 2)) / ops.maximum(ops.sum(labelled, axis=(1, 2)), 1))
 
@@ -94,4 +91,4 @@ LOSSES = {
     "ce": ("softmax", cross_entropy),
     "dice_ce": ("softmax", dice_cross_entropy),
 }
-"""Name in params.yaml: (activation of the output, loss)."""
+"""By name in params.yaml: activation of the output, and the loss."""

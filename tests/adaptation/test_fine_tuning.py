@@ -1,7 +1,4 @@
-"""Adaptation from start to end.
-
-A small network of the sample's posterior block learns its anterior block, turned dark to bright.
-"""
+"""Adaptation from start to end: a network of the sample's back learns its inverted front."""
 
 import warnings
 from dataclasses import replace
@@ -60,8 +57,7 @@ def recipe(**changes):
 
 @cache
 def block(name, inverted=False):
-    """A block of the sample, every second voxel, as nibabel images: T1w, or its negative, and
-    labels."""
+    """Every second voxel of a block of the sample: T1w, or its negative, and labels."""
     subject = next(one for one in bids.subjects(ROOT / "data") if one.name == f"sub-{name}")
     one = coarse(subject.load())
     image = one.normalised(100)

@@ -63,10 +63,9 @@ def add(folder, registry, name, image, labels, **fields):
 
 @pytest.fixture
 def balls(tmp_path, monkeypatch):
-    """A zoo of balls.
+    """A zoo of balls: three in T1w, a T2w of c, and labels alone.
 
-    Three in T1w, of which b has its labels as probabilities and c in FreeSurfer codes; a T2w of c;
-    labels alone.
+    The labels of b are probabilities, those of c FreeSurfer codes.
     """
     folder, registry = tmp_path / "files", {}
     image, labels = ball_brain((20, 18, 16))
@@ -148,10 +147,7 @@ def test_files_of_the_folder_are_checked(balls, tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(balls, tmp_path, monkeypatch):
-    """The files of `balls` on a local server, an empty cache, and no folder.
-
-    What is asked for is in `asked`.
-    """
+    """The files of `balls` on a local server that notes what is `asked`; no folder, no cache."""
     root, asked = tmp_path / "www", []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -332,13 +328,7 @@ def test_registry_lists_the_zoo():
     names = [zoo_bids.subject(name) for name, one in known.items() if one.modality == "T1w"]
     assert (
         names
-        == [
-            "sub-humaneve",
-            "sub-humannii2mesh",
-            "sub-chimp",
-            "sub-macaque21mo",
-            "sub-macaque4mo",
-        ]
+        == ["sub-humaneve", "sub-humannii2mesh", "sub-chimp", "sub-macaque21mo", "sub-macaque4mo"]
         and zoo_bids.subject("chimp-t2") == "sub-chimp"
     )
     assert all(

@@ -76,10 +76,7 @@ def jupyter_lab(folder, log):
             stdout=out,
             stderr=out,
             env=os.environ
-            | {
-                "PYTHONPATH": str(ROOT),
-                "JUPYTERLAB_SETTINGS_DIR": str(Path(log).with_suffix("")),
-            },
+            | {"PYTHONPATH": str(ROOT), "JUPYTERLAB_SETTINGS_DIR": str(Path(log).with_suffix(""))},
         )
     address = f"http://127.0.0.1:{port}"
     try:

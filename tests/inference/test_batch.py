@@ -447,10 +447,7 @@ def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_the_command_by_itself_writes_reports_that_a_browser_shows(folder, tmp_path):
-    """From the shell, with the real network and two processes, and without the viewer's library.
-
-    Then the pages are opened in Chromium.
-    """
+    """With the real network, two processes and no viewer; the pages are opened in Chromium."""
     out, without = tmp_path / "out", tmp_path / "without"
     without.mkdir()
     (without / "ipyniivue.py").write_text("raise ModuleNotFoundError('not installed')")

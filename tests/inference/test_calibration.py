@@ -86,10 +86,7 @@ def test_terms_are_the_features_and_their_products():
 
 
 def test_what_no_label_came_near_is_not_extrapolated():
-    """Labels away from CSF teach grey against white matter.
-
-    Where CSF is likelier than among them, that must still hold.
-    """
+    """Labels away from CSF teach GM against WM; where CSF is likelier, that must still hold."""
     rng = np.random.default_rng(0)
     found = rng.normal(0, 1, (4000, calibration.FEATURES)).astype(np.float32)
     found[:, 0] = np.log(calibration.FLOOR)

@@ -5,8 +5,7 @@ from patchseg.inference import refine
 
 
 def unsure(labels, centre=0.5):
-    """Probabilities of a network that knows where tissues lie but is unsure, and that takes every
-    border one voxel too far out."""
+    """Probabilities of an unsure network that takes every border one voxel too far out."""
     shifted = np.roll(labels, 1, axis=0)
     found = np.full((*labels.shape, 3), 0.15, np.float32)
     for tissue in (1, 2, 3):

@@ -164,10 +164,7 @@ def test_real_brains_have_no_head_and_keep_their_grid(pattern):
 
 @pytest.mark.skipif(not ZOO, reason="PATCHSEG_ZOO names no folder with real brains")
 def test_a_bias_field_of_40_percent_costs_less_than_002_dice():
-    """With the network that comes with the package, on a chimpanzee.
-
-    Bright in front on the left, dark behind on the right.
-    """
+    """The package's network on a chimpanzee, bright in front on the left, dark behind."""
     from patchseg import metrics
     from patchseg.datasets import zoo
 
@@ -216,10 +213,7 @@ def test_a_call_of_the_library_leaves_the_process_as_it_was(tmp_path, monkeypatc
         "segment": lambda: patchseg.segment(image, scales=(0.5,)),
         "suggest": lambda: patchseg.suggest(image, 1),
         "adapt": lambda: patchseg.adapt(
-            image,
-            nib.Nifti1Image(painted, np.eye(4)),
-            out=tmp_path / "a.weights.h5",
-            steps=1,
+            image, nib.Nifti1Image(painted, np.eye(4)), out=tmp_path / "a.weights.h5", steps=1
         ),
         "save": lambda: patchseg.segment(image, scales=(0.5,)).save(tmp_path, "a"),
     }

@@ -47,10 +47,7 @@ def test_pixels_without_label_count_in_no_loss():
 
 
 def test_a_scribble_counts_as_much_as_a_slice():
-    """One labelled pixel among four, beside a patch that is labelled throughout.
-
-    The mean of the two patches, not of the pixels.
-    """
+    """One labelled pixel of four, and a patch full of labels: the mean of patches, not pixels."""
     labels = np.array([[[1, 255], [255, 255]], [[1, 1], [1, 1]]], np.uint8)
     truth = losses.one_hot(labels, background=True)
     predicted = np.zeros_like(truth)
