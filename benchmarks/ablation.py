@@ -127,7 +127,7 @@ def trained(drawing, fitting, brains, brain_pixels):
         sets = [batches.open_training_set(folder / part) for part in ("train", "val")]
         loop.fit(*sets, fitting, folder / "small.weights.h5", folder / "state.npz")
         done = time.monotonic()
-        network = networks.load(folder / "small.weights.h5")
+        network = networks.load(folder / "small.weights.h5", fitting.precision)
     seen = fitting.epochs * fitting.steps_per_epoch * fitting.batch_size
     rates = {
         "drawn_per_s": round((drawing.patches + drawing.validation) / (drawn - started), 1),

@@ -188,9 +188,14 @@ def trial(brain, count, choice, how, chosen, weights, known):
     return row
 
 
+def known_of(brain, how, choice):
+    """Return the brains on which a row tells what is forgotten."""
+    return KNOWN[brain] if how == "whole" and choice < 0 else ()
+
+
 def measure(brain, slices, choice, how, variant):
     """Do one job. Suggested whole slices also tell what is forgotten."""
-    known = KNOWN[brain] if how == "whole" and choice < 0 else ()
+    known = known_of(brain, how, choice)
     weights = weights_of(STRANGERS[brain])
     return [trial(brain, slices, choice, how, varied(variant), weights, known)]
 
@@ -201,7 +206,7 @@ def key(brain, slices, choice, how, variant):
     return common.key(
         trial,
         settings=[recipe.model_dump(), steps, calibrates],
-        brain_names=[brain, *KNOWN[brain]],
+        brain_names=[brain, "mni", *known_of(brain, how, choice)],
         networks=[STRANGERS[brain]],
     )
 

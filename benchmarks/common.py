@@ -65,7 +65,7 @@ def key(*code, settings=None, brain_names=(), networks=()):
     brain_names, networks : iterable of str
     """
     identities = [brains.identity(name) for name in brain_names]
-    weights = [checkpoint.read_card(weights_of(name))["sha256"] for name in networks]
+    weights = [checkpoint.use(weights_of(name)) for name in networks]
     precision = runtime.precision("auto") if weights else None
     return fingerprint(code=code, settings=[settings, identities, weights, precision])
 

@@ -18,7 +18,7 @@ from importlib import import_module
 # processors, although they train this network faster there, too: 1.24 times on a first-generation
 # AMD EPYC (benchmarks/training_speed.py measures it).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 

@@ -15,6 +15,9 @@ SUFFIX = ".weights.h5"
 SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 """The weights that come with the package."""
 
+USED = ("sha256", "architecture", "top", "brain_pixels", "calibration", "calibrated_mm")
+"""What of a card changes an answer; the rest tells where the weights come from and how they do."""
+
 
 def write_card(path, architecture, **known):
     """Write the card of the weights at `path`: architecture, sha256, and what else is known.
@@ -69,6 +72,12 @@ def read_card(path):
             f" {card_path(path).name}; copy both files again"
         )
     return found
+
+
+def use(path):
+    """Return what of a card says what its network answers: a dict, for keys."""
+    card = read_card(path)
+    return {name: card.get(name) for name in USED}
 
 
 def card_path(path):

@@ -56,13 +56,11 @@ class Augment(Section):
     seed: int
 
 
-class Draw(Section):
-    """Whole brains to patches of any size and contrast (see `patchseg.training.draw`)."""
+class Patches(Section):
+    """How patches are drawn from whole brains (see `patchseg.training.draw`)."""
 
     patches: Count
-    validation: Count
     patch_size: Count
-    brain_pixels: Annotated[float, Field(gt=0)]
     scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
     rotation_deg: Annotated[float, Field(ge=0, le=180)]
     anisotropy: Annotated[float, Field(ge=0)]
@@ -80,6 +78,13 @@ class Draw(Section):
     noise: Annotated[float, Field(ge=0)]
     background: Share
     seed: int
+
+
+class Draw(Patches):
+    """Whole brains to patches of any size and contrast."""
+
+    validation: Count
+    brain_pixels: Annotated[float, Field(gt=0)]
 
 
 class Train(Section):
@@ -157,8 +162,8 @@ class Adapt(Section):
     alike: Annotated[float, Field(ge=1)]
     poor: Share
     enough: Share
-    draw: Draw
-    replayed: Draw
+    draw: Patches
+    replayed: Patches
     calibration: Calibration
 
 

@@ -13,8 +13,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import labelled as reading
-from patchseg.adaptation import learning, record
+from patchseg.adaptation import learning, reading, record
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import most_probable
@@ -83,7 +82,7 @@ def adapt(
     Raises
     ------
     InputError
-        See `labelled.read`; or if lists differ in length, too many slices are held out, too little
+        See `reading.read`; or if lists differ in length, too many slices are held out, too little
         is labelled for `steps` 0, or `out` cannot be written.
 
     Notes
@@ -168,8 +167,15 @@ def _split(one, hold_out):
 
 
 def _check_agreement(given, first, poor):
-    """Ask the user whether labels that hardly agree with the first guess belong to the image."""
+    """Warn of labels that hardly agree with the first guess, and of those that are the guess."""
     agreement = record.dice(given, first)
+    if min(agreement.values()) == 1:
+        names = ", ".join(one.name for one in given)
+        warnings.warn(
+            f"{names}: the labels are what the network finds, so there is nothing to learn; correct"
+            " the proposal first",
+            stacklevel=3,
+        )
     if np.mean(list(agreement.values())) < poor:
         shown = "  ".join(f"{tissue} {value:.2f}" for tissue, value in agreement.items())
         names = ", ".join(one.name for one in given)

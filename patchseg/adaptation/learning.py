@@ -12,6 +12,7 @@ import numpy as np
 from patchseg.core import runtime
 from patchseg.core.progress import progress_bar
 from patchseg.datasets import sample
+from patchseg.params import Draw
 from patchseg.training import draw
 
 
@@ -131,6 +132,8 @@ def _step(network, x, y, bar):
 
 def _batches(given, parent, recipe, seed):
     """Yield batches for ever: patches around the labels, and of the template."""
+    from patchseg.training.batches import flip
+
     new = _new_patches(given, parent, recipe, seed)
     old_count = round(recipe.batch_size * recipe.replay)
     old = _old_patches(parent, recipe, seed) if old_count else None
@@ -139,9 +142,7 @@ def _batches(given, parent, recipe, seed):
         parts = [_drawn(rng, new, recipe.batch_size - old_count)]
         parts += [_drawn(rng, old, old_count)] if old_count else []
         x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
-        for axis in (1, 2):
-            flip = rng.random(len(x)) < 0.5
-            x[flip], y[flip] = np.flip(x[flip], axis), np.flip(y[flip], axis)
+        flip(rng, x, y)
         yield x[..., None], y
 
 
@@ -155,18 +156,23 @@ def _new_patches(given, parent, recipe, seed):
     from patchseg.training.losses import one_hot
 
     brains = [draw.brain_of(one, parent.top, _planes(one, recipe.in_plane)) for one in given]
-    images, labels = draw.in_memory(brains, recipe.draw.patches, recipe.draw, seed)
+    images, labels = _drawn_as_seen(brains, parent, recipe.draw, seed)
     return images, one_hot(labels, _softmax(parent))
 
 
 def _old_patches(parent, recipe, seed):
     """Return patches of the template, and what the network says of them before it learns."""
-    settings = recipe.replayed
-    brains = [draw.brain_of(sample.labelled_template())]
-    images, _ = draw.in_memory(brains, settings.patches, settings, seed)
+    brains = [draw.brain_of(sample.labelled_template(), parent.top)]
+    images, _ = _drawn_as_seen(brains, parent, recipe.replayed, seed)
     parts = np.split(images, range(64, len(images), 64))
     answers = [np.asarray(parent.model.predict_on_batch(part[..., None])) for part in parts]
     return images, np.concatenate(answers)
+
+
+def _drawn_as_seen(brains, parent, settings, seed):
+    """Draw patches of brains in the size at which the network sees brains."""
+    seen = {**settings.model_dump(), "brain_pixels": parent.brain_pixels, "validation": 1}
+    return draw.in_memory(brains, settings.patches, Draw(**seen), seed)
 
 
 def _planes(one, in_plane):

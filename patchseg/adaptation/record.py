@@ -103,7 +103,7 @@ def still_pays(weights, enough=None):
     if "changed" not in found:
         return True, "the last round was stopped; go on with it"
     pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
-    how = f"the last round moved {found['changed']:.1%} of grey and white matter"
+    how = f"what was learned moved {found['changed']:.1%} of grey and white matter"
     return (
         pays,
         f"{how}; label another slice" if pays else f"{how}: another slice will hardly help",

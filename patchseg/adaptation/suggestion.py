@@ -6,9 +6,9 @@ import numpy as np
 
 from patchseg import patching
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import UNLABELLED
+from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.datasets.labelled import painted
-from patchseg.datasets.labels import PLAIN, coding
+from patchseg.datasets.labels import PLAIN, coding, from_codes
 from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
 from patchseg.images.volume import name_of, read_labels
 from patchseg.inference import segmentation
@@ -43,18 +43,29 @@ class Suggestion:
     voxels: list
     uncertainty: list
     result: segmentation.Result
+    so_far: np.ndarray | None = None
 
     def names(self):
         """Return the slices as an editor shows them, best first: for example 'j = 57'."""
         return [f"{axis} = {number}" for axis, number in self.voxels]
 
+    def labelled(self):
+        """Return what is labelled already, a nibabel image on the grid of the input."""
+        return like(self._so_far(), self.result.dseg)
+
     def proposal(self):
-        """Return the network's own labels on the suggested slices, 0 elsewhere: a nibabel image."""
-        labels, _ = ras(self.result.dseg)
-        kept = np.zeros(labels.shape, np.uint8)
-        own = patching.slices(labels, self.plane)
-        patching.slices(kept, self.plane)[self.slices] = own[self.slices]
+        """Return what is labelled already and the network's guess on the suggested slices.
+
+        A nibabel image on the grid of the input, to correct by hand.
+        """
+        labels, kept = ras(self.result.dseg)[0], self._so_far()
+        own = patching.slices(labels, self.plane)[self.slices]
+        patching.slices(kept, self.plane)[self.slices] = own
         return like(kept, self.result.dseg)
+
+    def _so_far(self):
+        shape = ras(self.result.dseg)[0].shape
+        return np.zeros(shape, np.uint8) if self.so_far is None else self.so_far.copy()
 
 
 def suggest(
@@ -128,14 +139,17 @@ def suggest(
     plane = plane or _finest(inside.shape, voxel_size_mm(affine))
     unsure = patching.slices(uncertainty, plane).sum(axis=(1, 2), dtype=float)
     area = patching.slices(inside, plane).sum(axis=(1, 2))
-    taken = []
+    taken, so_far = [], None
     if labelled is not None:
         values, other = ras(read_labels(labelled), None)
         check_same_grid(name_of(image), uncertainty, affine, name_of(labelled), values, other)
-        taken = _taken(np.isin(values, sum(coding(labels).values(), [])), plane, area)
+        known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
+        so_far = np.where(is_tissue(known), known, 0).astype(np.uint8)
+        taken = _taken(so_far > 0, plane, area)
     chosen = choose(unsure, area, slices, taken)
     voxels = _voxels(result.dseg.affine, plane, chosen, len(area))
-    return Suggestion(plane, chosen, voxels, [float(unsure[n] / area[n]) for n in chosen], result)
+    unsure_each = [float(unsure[n] / area[n]) for n in chosen]
+    return Suggestion(plane, chosen, voxels, unsure_each, result, so_far)
 
 
 def _taken(where, plane, area):

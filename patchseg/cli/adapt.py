@@ -50,10 +50,11 @@ def suggest(
 ):
     """Say which slices to label: where the network is unsure, and not beside one another.
 
-    Writes NAME_labels.nii.gz, empty, on the image's grid, to paint in (1 CSF, 2 GM, 3 WM, 0 not
-    labelled); NAME_proposal.nii.gz, the network's own guess on these slices, if you would rather
-    correct than paint; and a picture, NAME_suggest.png. A label file that is there already is left
-    alone; so is a proposal (the next one is NAME_proposal-2.nii.gz).
+    Writes NAME_labels.nii.gz on the image's grid, to paint in (1 CSF, 2 GM, 3 WM, 0 not labelled):
+    empty, or what is --labelled already; NAME_proposal.nii.gz, the same with the network's own
+    guess on these slices, if you would rather correct than paint; and a picture, NAME_suggest.png.
+    A label file that is there already is left alone; so is a proposal (the next one is
+    NAME_proposal-2.nii.gz).
 
     Example:
 
@@ -103,7 +104,7 @@ def _write(found, image, reading, empty, proposal, picture):
 
     tissues, _ = grid.ras(found.result.dseg)
     if not empty.exists():
-        volume.write(grid.like(np.zeros(tissues.shape, np.uint8), found.result.dseg), empty)
+        volume.write(found.labelled(), empty)
     volume.write(found.proposal(), proposal)
     source = volume.read(image, reading["volume"], reading["nan_as_background"])
     data, affine = grid.ras(source)
@@ -221,6 +222,7 @@ def _tell(out):
         ("slices held out, before", "held_out_before"),
         ("slices held out, now", "held_out_after"),
         ("labelled voxels, before", "dice_before"),
+        ("the same, now that they are learned", "dice_after"),
     ):
         if key in known:
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
@@ -228,9 +230,5 @@ def _tell(out):
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
     print(out)
     if known["stopped"]:
-        typer.echo(
-            f"patchseg: stopped; {out} holds the best of the {known['steps']} batches; the same"
-            " command starts again",
-            err=True,
-        )
-        raise typer.Exit(130)
+        typer.echo(f"{out} holds the best of the {known['steps']} batches so far", err=True)
+        raise typer.Exit(options.STOPPED)

@@ -34,7 +34,7 @@ def train(
 ):
     """Draw patches from the network's brains and train on them; a killed run goes on where it was.
 
-    Takes an hour or more.
+    It takes a quarter of an hour to an hour.
     """
     from patchseg.training import across
 

@@ -6,11 +6,9 @@ from typing import Annotated
 import typer
 
 from patchseg import __version__
-from patchseg.cli import adapt, dev, segment, zoo
+from patchseg.cli import adapt, dev, options, segment, zoo
 from patchseg.core.errors import InputError
 
-STOPPED = 130
-"""Exit code after Ctrl-C; typer sets it."""
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,7 +50,7 @@ def main():
         print(f"patchseg: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == STOPPED:
+        if end.code == options.STOPPED:
             print(
                 "patchseg: stopped; the same command goes on with what is missing", file=sys.stderr
             )

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+STOPPED = 130
+"""Exit code after Ctrl-C; typer sets it."""
 MASK = "Brain mask. Default: what is not 0."
 Weights = Annotated[
     Path | None,

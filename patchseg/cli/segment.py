@@ -108,15 +108,18 @@ def segment(
         runtime.set_threads(threads)
     with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
         from patchseg import checkpoint
-        from patchseg.inference import batch, outputs, segmentation
+        from patchseg.images import bias
+        from patchseg.inference import batch, inputs, outputs, segmentation
 
     segmentation.check_settings(tuple(scale or (1.0,)), tile)
     checkpoint.read_card(weights or checkpoint.SHIPPED)
-    found = batch.find(images)
-    brains = batch.masks(found, mask)
+    if n4:
+        bias.load_ants()  # says how to install it, before the work
+    found = inputs.find(images)
+    brains = inputs.masks(found, mask)
     if mask and "{" in mask:
-        found, brains = batch.without_masks(found, brains)
-    batch.check_names(found, out)
+        found, brains = inputs.without_masks(found, brains)
+    inputs.check_names(found, out)
     options = {
         "weights": weights,
         "scales": tuple(scale or (1.0,)),

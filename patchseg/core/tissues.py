@@ -10,6 +10,20 @@ COLOURS = {"CSF": "#56B4E9", "GM": "#E69F00", "WM": "#F0E442"}
 """Okabe & Ito 2008: told apart with every kind of colour blindness, and different in lightness."""
 
 
+def is_tissue(labels):
+    """Return where labels are a tissue: neither background nor unlabelled.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8
+
+    Returns
+    -------
+    where : ndarray of bool
+    """
+    return (labels > 0) & (labels != UNLABELLED)
+
+
 def most_probable(probabilities):
     """Give each pixel what is most probable there: a tissue, or the background that they leave.
 

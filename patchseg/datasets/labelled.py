@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from patchseg.core.tissues import UNLABELLED
+from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.images import brain, grid
 
 FULL_ENOUGH = 0.1
@@ -47,7 +47,7 @@ class Labelled:
     @property
     def known(self):
         """The voxels that somebody labelled: (x, y, z) ndarray of bool."""
-        return self.mask & (self.labels != UNLABELLED)
+        return is_tissue(self.labels)
 
     @property
     def voxel_mm(self):

@@ -224,15 +224,8 @@ def check_no_head(mask, profile, path="image"):
 
 def read_mask(mask, name, data, affine):
     """Read a brain mask in RAS+ order and check that it lies on the grid of the image `name`."""
-    try:
-        found, other = grid.ras(volume.read(mask))
-    except InputError as error:
-        raise InputError(
-            str(error).replace(
-                "; replace them, or treat them as background (--nan-as-background)",
-                " in a mask; write it again with 0 and 1",
-            )
-        ) from error
+    mend = "replace them by 0 outside and 1 inside the brain"
+    found, other = grid.ras(volume.read(mask, mend=mend))
     grid.check_same_grid(name, data, affine, volume.name_of(mask), found, other)
     inside = found != 0
     if not inside.any():

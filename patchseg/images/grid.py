@@ -145,10 +145,10 @@ def check_same_grid(path, data, affine, other_path, other_data, other_affine):
             " it to the image's grid"
         )
     corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*data.shape, 1]
-    if np.abs(corners @ (np.asarray(affine) - other_affine).T).max() > max(
-        0.01 * min(voxel_size_mm(affine)), 1e-6 * np.abs(affine).max()
-    ):
+    apart = np.abs(corners @ (np.asarray(affine) - other_affine).T).max()
+    if apart > max(0.01 * min(voxel_size_mm(affine)), 1e-6 * np.abs(affine).max()):
         raise InputError(
             f"{other_path}: affine {np.round(other_affine, 3).tolist()} differs from"
-            f" {np.round(affine, 3).tolist()} of {path}; resample it to the image's grid"
+            f" {np.round(affine, 3).tolist()} of {path}; resample it to the image's grid (corners"
+            f" up to {apart:.3g} mm apart)"
         )

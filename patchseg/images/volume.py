@@ -1,7 +1,5 @@
 """One image: read it with every check, and write it whole or not at all."""
 
-import gzip
-import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -9,17 +7,15 @@ import numpy as np
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
-from patchseg.core.runtime import free_memory
+from patchseg.images.checks import check_affine, check_gzip, check_memory, which_volume
 from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
-BYTES_PER_VOXEL = 32
-"""Of an image while it is segmented: data, a copy in RAS+ order, probabilities, uncertainties."""
-VOXEL_MM = (0.005, 25.0)
-"""Edges outside are a mistake in the header: microscopy is finer, no MRI is coarser."""
+
+MEND = "replace them, or treat them as background (--nan-as-background)"
 
 
-def read(source, volume=None, fill=False):
+def read(source, volume=None, fill=False, mend=MEND):
     """Read an image and check it.
 
     Parameters
@@ -31,6 +27,8 @@ def read(source, volume=None, fill=False):
     fill : bool
         Treat voxels that are NaN or infinite as background instead of refusing them: as 0, or the
         minimum where no voxel is above 0.
+    mend : str
+        What to do about such voxels, for the error.
 
     Returns
     -------
@@ -49,10 +47,7 @@ def read(source, volume=None, fill=False):
     data = _voxels(name, image, volume, np.float32)
     bad = 1 - np.isfinite(data).mean()
     if bad and not fill:
-        raise InputError(
-            f"{name}: {bad:.2%} of the voxels are NaN or infinite; replace them, or treat them as"
-            " background (--nan-as-background)"
-        )
+        raise InputError(f"{name}: {bad:.2%} of the voxels are NaN or infinite; {mend}")
     if bad:
         finite = np.isfinite(data)
         data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
@@ -113,11 +108,11 @@ def _opened(source, volume):
         raise InputError(
             f"{name}: voxels of type {kind} are not real numbers; convert it to a grey-scale image"
         )
-    volume = _which_volume(name, shape, volume)
-    _check_affine(name, affine, unit_mm(image))
-    _check_memory(name, shape)
+    volume = which_volume(name, shape, volume)
+    check_affine(name, affine, unit_mm(image))
+    check_memory(name, shape)
     if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
-        _check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
+        check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
     return image, volume
 
 
@@ -194,82 +189,6 @@ def _open(path):
             f"{path}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)"
         )
     return image
-
-
-def _which_volume(name, shape, volume):
-    """Return the place along the fourth axis, or None for a 3D image."""
-    if len(shape) not in (3, 4) or 0 in shape:
-        raise InputError(
-            f"{name}: shape {shape} is not that of a volume (x, y, z); save one volume of it"
-        )
-    if len(shape) == 3:
-        if volume not in (None, 0):
-            raise InputError(
-                f"{name}: volume {volume} was asked for, but the image is 3D; leave --volume away"
-            )
-        return None
-    if volume is None and shape[3] > 1:
-        raise InputError(
-            f"{name}: shape {shape} is 4D, {shape[3]} volumes; choose one with --volume N, from 0"
-            f" to {shape[3] - 1}"
-        )
-    volume = volume or 0
-    if not 0 <= volume < shape[3]:
-        raise InputError(
-            f"{name}: volume {volume} does not exist; choose one from 0 to {shape[3] - 1}"
-        )
-    return volume
-
-
-def _check_affine(name, affine, unit):
-    if not np.isfinite(affine).all():
-        raise InputError(
-            f"{name}: the affine {affine.tolist()} is not finite; mend the header's sform or qform"
-        )
-    sizes = nib.affines.voxel_sizes(affine) * unit
-    shown = " x ".join(f"{size:.3g}" for size in sizes)
-    if not sizes.all():
-        raise InputError(
-            f"{name}: voxel size {shown} mm, an edge is 0; mend the header (pixdim, sform)"
-        )
-    if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1]:
-        raise InputError(
-            f"{name}: voxel size {shown} mm is outside {VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm; mend"
-            " the header (pixdim, sform, units)"
-        )
-    if abs(np.linalg.det(affine[:3, :3])) * unit**3 < 0.05 * sizes.prod():
-        raise InputError(
-            f"{name}: the affine {np.round(affine, 4).tolist()} is singular, its axes nearly"
-            " coincide; mend the header's sform or qform"
-        )
-
-
-def _check_memory(name, shape):
-    need, free = float(np.prod(shape[:3], dtype=float)) * BYTES_PER_VOXEL, free_memory()
-    if need > free:
-        raise InputError(
-            f"{name}: shape {shape[:3]} needs about {need / 2**30:.3g} GiB of memory,"
-            f" {free / 2**30:.3g} GiB are free; crop or downsample it, or check whether the header"
-            " is damaged"
-        )
-
-
-def _check_gzip(path, expected):
-    """Read a compressed file to its end, because only then its checksum is compared."""
-    size, limit = 0, expected + 2**24
-    try:
-        with gzip.open(path) as handle:
-            while block := handle.read(2**20):
-                size += len(block)
-                if size > limit:
-                    raise InputError(
-                        f"{path}: holds more data than its header says ({expected} bytes of"
-                        " voxels); the header may be damaged"
-                    )
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path}: the compressed file is truncated or damaged ({error}); copy it again"
-        ) from error
 
 
 def _voxels(name, image, volume, dtype=None):

@@ -19,6 +19,8 @@ from patchseg.inference.result import Result
 from patchseg.inference.segmentation import segment
 
 MAPS = ("uncertainty", "disagreement")
+RUN = ("command", "seconds", "peak_memory_mb")
+"""Of the provenance, what belongs to one run."""
 KEPT, DONE, AGAIN = "kept", "done", "done again: other "
 _BIDS = re.compile(
     r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?"
@@ -295,3 +297,15 @@ def read(place):
         request=record["request"],
         image=str(place.image),
     )
+
+
+def told(result):
+    """Return how a result was made, for a page: what differs between two runs is left out.
+
+    Returns
+    -------
+    made : dict of str to str
+    """
+    made = {name: value for name, value in result.provenance.items() if name not in RUN}
+    libraries = made.pop("libraries", {})
+    return {name: str(value) for name, value in (made | libraries).items()}

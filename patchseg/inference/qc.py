@@ -57,8 +57,7 @@ def table(mask, voxel_mm, profile, fused, network):
 
 def _shares(fused, inside):
     """Check how much of the brain each tissue takes."""
-    tissues = fused.probabilities.argmax(axis=-1)[inside] + 1
-    counts = np.bincount(tissues, minlength=4)[1:] / inside.sum()
+    counts = np.bincount(fused.labels[inside], minlength=4)[1:] / inside.sum()
     return [
         _row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
         for tissue, share in zip(TISSUES, counts, strict=True)

@@ -4,6 +4,7 @@ Two equal requests have equal results, so that what is there already need not be
 """
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from patchseg import __version__, checkpoint
 from patchseg.core import files, runtime
 from patchseg.core.errors import InputError
+from patchseg.images import grid
 from patchseg.images import volume as volumes
 from patchseg.inference.views import LARGEST
 
@@ -90,6 +92,7 @@ def _sha256(source):
             raise InputError(
                 f"{source}: cannot be read ({error.strerror}); ask for its permission (chmod +r)"
             ) from error
-    digest = hashlib.sha256(np.asarray(source.affine, float).tobytes())
+    place = [source.shape, grid.unit_mm(source), np.asarray(source.affine, float).tolist()]
+    digest = hashlib.sha256(json.dumps(place).encode())
     digest.update(np.ascontiguousarray(source.dataobj))
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """What is found out about one image."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import nibabel as nib
 import pandas as pd
@@ -9,7 +9,7 @@ from patchseg.core.errors import InputError
 from patchseg.inference import qc
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What `segment` finds out about one image.
 
@@ -23,8 +23,8 @@ class Result:
         In [0, 1], see `views.Fused`.
     volumes : pandas.DataFrame
         A row for each tissue and for the brain: `volume_mm3` from labels, `probability_mm3` from
-        probabilities, `low_mm3` and `high_mm3` from the views that say least and most, `share` of
-        the brain.
+        probabilities, `low_mm3` and `high_mm3` the least and the most that a view alone, or all
+        together, say, `share` of the brain.
     qc : pandas.DataFrame
         A row for each check: `check`, `value`, `good` (what is expected), `verdict` (good, look or
         bad), `reason`.
@@ -44,8 +44,14 @@ class Result:
     volumes: pd.DataFrame
     qc: pd.DataFrame
     provenance: dict
-    request: dict = field(repr=False)
+    request: dict
     image: str | None = None
+
+    def __repr__(self):
+        """Name the image, its verdict and the volumes."""
+        sizes = self.volumes.set_index("tissue").volume_mm3
+        shown = ", ".join(f"{tissue} {size:.4g} mm³" for tissue, size in sizes.items())
+        return f"<Result of {self.image or 'an image'}: {self.verdict}; {shown}>"
 
     @property
     def verdict(self):

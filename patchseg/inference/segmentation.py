@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from patchseg import __version__
-from patchseg.core import runtime
+from patchseg.core import memory, runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.images import brain, grid
@@ -163,7 +163,7 @@ def _check_size(name, shape, voxel_mm, pixel_mm):
     That is a mask of scattered voxels, or a large scale.
     """
     pixels = [max(1.0, n * size / pixel_mm) for n, size in zip(shape, voxel_mm, strict=True)]
-    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, runtime.free_memory()
+    need, free = float(np.prod(pixels)) * BYTES_PER_PIXEL, memory.free_memory()
     if need > free:
         shown = " x ".join(f"{n:.0f}" for n in pixels)
         raise InputError(
@@ -208,7 +208,7 @@ def _sharpened(network, scan, image, fused):
 
 def _volumes(fused, mask, voxel_mm):
     voxel_mm3, total = float(np.prod(voxel_mm)), int(mask.sum())
-    counts = np.bincount((fused.probabilities.argmax(axis=-1) + 1)[mask], minlength=4)[1:]
+    counts = np.bincount(fused.labels[mask], minlength=4)[1:]
     sums = fused.probabilities.sum(axis=(0, 1, 2), dtype=np.float64)
     each = np.array([*fused.shares, sums / total]) * total
     rows = [
@@ -230,9 +230,8 @@ def _volumes(fused, mask, voxel_mm):
 
 def _images(scan, fused):
     """Return the images of a `Result`, on the grid of the image."""
-    labels = (fused.probabilities.argmax(axis=-1) + 1).astype(np.uint8) * scan.inside
     parts = {
-        "dseg": labels,
+        "dseg": fused.labels,
         "probseg": fused.probabilities,
         "uncertainty": fused.uncertainty,
         "disagreement": fused.disagreement,
@@ -258,5 +257,5 @@ def _provenance(network, scan, scales, sharpen, precision, started):
         **runtime.computing(precision),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started, 2),
-        "peak_memory_mb": runtime.peak_memory_mb(),
+        "peak_memory_mb": memory.peak_memory_mb(),
     }

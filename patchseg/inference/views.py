@@ -1,12 +1,13 @@
 """A volume through the network: slices along several axes, and the views fused to one answer."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from patchseg import patching
 from patchseg.core.progress import progress_bar
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, most_probable
 from patchseg.images.grid import AXES, resize
 
 BATCH = 4  # whole slices of 256 x 256 that pass the network at once: about 200 MB
@@ -95,6 +96,11 @@ class Fused:
     disagreement: np.ndarray
     outside: float
     shares: tuple
+
+    @cached_property
+    def labels(self):
+        """Their most probable tissues, 0 outside the brain: (x, y, z) ndarray of uint8."""
+        return most_probable(self.probabilities)
 
 
 def fuse(network, image, mask, voxel_mm, pixel_mm, tile=None):

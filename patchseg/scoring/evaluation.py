@@ -6,7 +6,7 @@ import pandas as pd
 
 from patchseg import metrics, patching
 from patchseg.core.progress import progress
-from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
+from patchseg.core.tissues import TISSUES, UNLABELLED, is_tissue, most_probable
 from patchseg.images.grid import AXES
 from patchseg.inference import views
 from patchseg.patching import slices
@@ -66,9 +66,9 @@ def evaluate_labels(predicted, subject, grid):
     rows : pandas.DataFrame
     """
     one = subject.load()
-    image, tasks = one.normalised(grid.top), []
+    image, predicted, tasks = one.normalised(grid.top), predicted * one.mask, []
     for axis in grid.axes:
-        stack = slices(predicted * one.mask, axis)
+        stack = slices(predicted, axis)
         cuts = (cut_slices(image, labels, grid, axis) for labels in (one.labels, predicted))
         for (index, _, truth), (_, _, patches) in zip(*cuts, strict=True):
             tasks += _slice_tasks(one, grid, axis, index, truth, patches, stack[index])
@@ -109,17 +109,12 @@ def _volume_task(one, predicted):
 
 
 def _score(tasks):
-    tasks = [task for task in tasks if any(map(_tissue, task[1:3]))]
+    tasks = [task for task in tasks if any(is_tissue(labels).any() for labels in task[1:3])]
     chunks = [tasks[start::32] for start in range(min(32, len(tasks)))]
     rows = joblib.Parallel(n_jobs=JOBS, return_as="generator")(
         joblib.delayed(_score_chunk)(chunk) for chunk in chunks
     )
     return pd.DataFrame([row for chunk in progress(rows, "scores", len(chunks)) for row in chunk])
-
-
-def _tissue(labels):
-    """Whether labels hold a tissue, and not only background and what nobody labelled."""
-    return bool(((labels > 0) & (labels != UNLABELLED)).any())
 
 
 def _score_chunk(tasks):

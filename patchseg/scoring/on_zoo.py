@@ -109,7 +109,12 @@ def evidence(weights, table_path):
         return [{"sha256": sha256, **row} for row in score(paths[network], brain)[0]]
 
     return rows.complete(
-        table_path, jobs, lambda network, brain: key(network, brain, paths), measure, what="brains"
+        table_path,
+        jobs,
+        lambda network, brain: key(network, brain, paths),
+        measure,
+        what="brains",
+        stays=lambda row: row["network"] not in paths,
     )
 
 
@@ -119,5 +124,5 @@ def key(network, brain, paths):
     if network in CLASSICAL:
         library = versions(CLASSICAL[network])
         return fingerprint(code=[score_classical], settings=[network, library, brain])
-    sha256 = checkpoint.read_card(paths[network])["sha256"]
-    return fingerprint(code=[score], settings=[sha256, runtime.precision("auto"), brain])
+    use = checkpoint.use(paths[network])
+    return fingerprint(code=[score], settings=[use, runtime.precision("auto"), brain])

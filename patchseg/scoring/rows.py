@@ -15,7 +15,17 @@ LENGTH = 8
 _OWN = ["key", "machine"]
 
 
-def complete(path, jobs, key, measure, *, run=map, wanted=lambda job: True, what="rows"):
+def complete(
+    path,
+    jobs,
+    key,
+    measure,
+    *,
+    run=map,
+    wanted=lambda job: True,
+    what="rows",
+    stays=lambda row: False,
+):
     """Do the jobs whose rows are missing or were made by other code, settings or data.
 
     The table is written after each job. Until its job is done again a stale row stays, and its key
@@ -38,17 +48,21 @@ def complete(path, jobs, key, measure, *, run=map, wanted=lambda job: True, what
         Whether a job is to be done now if it is missing or stale.
     what : str
         What the bar counts.
+    stays : callable
+        Whether a row of a job that is not asked for now stays as it is.
 
     Returns
     -------
     table : pandas.DataFrame
-        In the order of `jobs`.
+        In the order of `jobs`, then what stays.
     """
     today = {_name(job, job): key(**job)[:LENGTH] for job in jobs}
     known = {name: [] for name in today}
     for row in read(path) if jobs else []:
-        if (name := _name(row, jobs[0])) in known:
+        if (name := _name(row, jobs[0])) in today:
             known[name].append(_marked(row, today[name]))
+        elif stays(row):
+            known.setdefault(name, []).append(row)
     todo = [job for job in jobs if wanted(job) and not _is_current(known[_name(job, job)])]
     for job, found in progress(run(partial(_done, measure), todo), what, len(todo)):
         name = _name(job, job)

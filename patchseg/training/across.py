@@ -1,6 +1,7 @@
 """Networks for brains of any species, trained on brains of the zoo."""
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from patchseg import checkpoint, params, unet
@@ -13,19 +14,35 @@ from patchseg.images import brain
 from patchseg.training import drawn
 
 
-def settings(path, name):
-    """Return what `params.yaml` says of a network.
+@dataclass(frozen=True)
+class Recipe:
+    """What `params.yaml` says of a network.
 
-    Returns
-    -------
-    drawing : patchseg.params.Draw
-    training : patchseg.params.Train
+    Attributes
+    ----------
+    draw : patchseg.params.Draw
+    train : patchseg.params.Train
     brains : list of str
         To train on, those of the network that it starts from not included.
     start : str or None
         The network whose weights it starts from.
     kept : float
         Share of what it learned after the start that is kept.
+    """
+
+    draw: params.Draw
+    train: params.Train
+    brains: list
+    start: str | None
+    kept: float
+
+
+def settings(path, name):
+    """Return what `params.yaml` says of a network.
+
+    Returns
+    -------
+    recipe : Recipe
 
     Raises
     ------
@@ -51,7 +68,7 @@ def settings(path, name):
             f"{path}: network '{name}' starts from '{own.start}'; name a network of this section"
             " that starts from none"
         )
-    return drawing, training, named.names(own.brains), own.start, own.kept
+    return Recipe(drawing, training, named.names(own.brains), own.start, own.kept)
 
 
 def train(name, path="params.yaml", out="work/across", jobs=2):
@@ -82,12 +99,12 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     if _key_of(weights) == today:
         print(f"{weights}: trained already, by this code on these data and settings", flush=True)
         return weights
-    drawing, fitting, chosen, start, _ = settings(path, name)
-    first = train(start, path, out, jobs) if start else None
-    folder = out / name
-    training, validation, sizes = drawn.draw_sets(folder, chosen, drawing, jobs)
+    own, folder = settings(path, name), out / name
+    first = train(own.start, path, out, jobs) if own.start else None
+    training, validation, sizes = drawn.draw_sets(folder, own.brains, own.draw, jobs)
     learned = folder / f"learned{checkpoint.SUFFIX}"
-    network, history = loop.fit(training, validation, fitting, learned, folder / "state.npz", first)
+    state = folder / "state.npz"
+    network, history = loop.fit(training, validation, own.train, learned, state, first)
     files.write_table(history, out / f"{name}_history.csv")
     known = _described(path, name, sizes, first)
     if first:
@@ -111,15 +128,16 @@ def key(path, name):
     """
     from patchseg.training import loop
 
-    drawing, fitting, chosen, start, kept = settings(path, name)
+    own = settings(path, name)
     return provenance.fingerprint(
         code=["patchseg.training.across"],
         settings=[
-            drawn.key(chosen, drawing),
-            fitting.model_dump(),
-            loop.made_in(fitting),
-            key(path, start) if start else None,
-            kept,
+            drawn.key(own.brains, own.draw),
+            own.train.model_dump(),
+            loop.made_in(own.train),
+            key(path, own.start) if own.start else None,
+            own.kept,
+            params.load(path).across.brain_pixels,
         ],
     )
 
@@ -134,7 +152,8 @@ def _key_of(weights):
 
 def _described(path, name, sizes, first):
     """Return what the card of a network says of its data and settings, and of the computer."""
-    drawing, fitting, chosen, start, kept = settings(path, name)
+    own = settings(path, name)
+    chosen = own.brains
     if first:
         before = checkpoint.read_card(first)
         chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
@@ -147,14 +166,14 @@ def _described(path, name, sizes, first):
         "brain_pixels": params.load(path).across.brain_pixels,
         "sizes_mm": sizes,
         "contrasts": ["T1w", "T2w"],
-        "start": start,
-        "kept": kept,
+        "start": own.start,
+        "kept": own.kept,
         "brains": chosen,
         "species": sorted({*human, *(one.species for one in in_zoo)}),
         "licences": sorted({one.licence for one in in_zoo}),
-        "draw": drawing.model_dump(mode="json"),
-        "train": fitting.model_dump(mode="json"),
-        "computing": runtime.computing(fitting.precision),
+        "draw": own.draw.model_dump(mode="json"),
+        "train": own.train.model_dump(mode="json"),
+        "computing": runtime.computing(own.train.precision),
         "commit": _commit(),
         "command": f"patchseg dev across train {name}",
     }

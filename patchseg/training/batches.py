@@ -45,7 +45,13 @@ def batches(images, labels, settings, epoch):
         rows.sort()
         x, y = images[rows].astype(np.float32), labels[rows]
         if settings.flips:
-            for axis in (1, 2):
-                flip = rng.random(len(x)) < 0.5
-                x[flip], y[flip] = np.flip(x[flip], axis), np.flip(y[flip], axis)
+            flip(rng, x, y)
         yield x[..., None], one_hot(y, background)
+
+
+def flip(rng, x, y):
+    """Mirror patches at random along each edge, in place: (n, h, w, ...) images and labels."""
+    for axis in (1, 2):
+        mirrored = rng.random(len(x)) < 0.5
+        for part in (x, y):
+            part[mirrored] = np.flip(part[mirrored], axis)

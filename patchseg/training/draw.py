@@ -16,7 +16,7 @@ import numpy as np
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
 from patchseg.core.progress import progress
-from patchseg.core.tissues import UNLABELLED
+from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.images import brain
 from patchseg.images.grid import resize
 from patchseg.training import appearance
@@ -111,7 +111,7 @@ def _coarser(truth, steps):
     for shift in product((0, 1, -1), repeat=3):
         moved = zip(steps, shift, truth.shape, strict=True)
         near = truth[np.ix_(*[np.clip(at + by, 0, n - 1) for at, by, n in moved])]
-        coarse = np.where((coarse == UNLABELLED) & (near > 0) & (near != UNLABELLED), near, coarse)
+        coarse = np.where((coarse == UNLABELLED) & is_tissue(near), near, coarse)
     return coarse
 
 

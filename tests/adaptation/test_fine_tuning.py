@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import patchseg
 from patchseg import checkpoint, params, unet
-from patchseg.adaptation import fine_tuning, labelled, learning, record
+from patchseg.adaptation import fine_tuning, learning, reading, record
 from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.datasets import bids, sample
@@ -87,7 +87,7 @@ def parent(tmp_path_factory):
     keras.utils.set_random_seed(0)
     checkpoint.save(unet.build(**architecture), architecture, path, **known)
     image, labels = block("posterior")
-    given = labelled.read(image, one_slice(labels, 10, 17, 25, 32))
+    given = reading.read(image, one_slice(labels, 10, 17, 25, 32))
     fast = recipe(replay=0, fixed=[], learning_rate=0.01, kept=1.0)
     learned = learning.train([given], networks.load(path), fast, steps=120)
     checkpoint.save(learned.model, architecture, path, **known)
@@ -327,7 +327,7 @@ def test_networks_of_other_kinds_can_be_adapted(tmp_path, levels, activation):
     path = tmp_path / "small.weights.h5"
     checkpoint.save(unet.build(**architecture), architecture, path, brain_pixels=48)
     image, labels = block("anterior")
-    given = [labelled.read(image, one_slice(labels, 12))]
+    given = [reading.read(image, one_slice(labels, 12))]
     eager = recipe(learning_rate=0.01, replay=0.25, fixed=["encoder"] if levels == 1 else [])
     learned = learning.train(given, networks.load(path), eager, steps=40)
     assert learned.model.output_shape[-1] == 3 + (activation == "softmax")
@@ -341,7 +341,7 @@ def test_networks_of_other_kinds_can_be_adapted(tmp_path, levels, activation):
 
 def test_so_many_batches_as_asked_for(parent):
     image, labels = block("anterior")
-    given, before = [labelled.read(image, one_slice(labels, 12))], networks.load(parent)
+    given, before = [reading.read(image, one_slice(labels, 12))], networks.load(parent)
     rounds = []
     learned = learning.train(given, before, recipe(round=3), steps=5, on_round=rounds.append)
     assert learned.steps == 5 and len(learned.losses) == len(rounds) == 2
@@ -366,7 +366,7 @@ def test_without_batches_the_network_stays_and_only_the_borders_move(parent, tmp
 
 def test_the_weights_lie_half_way_from_the_parent(parent):
     image, labels = block("anterior")
-    given, before = [labelled.read(image, one_slice(labels, 12))], networks.load(parent)
+    given, before = [reading.read(image, one_slice(labels, 12))], networks.load(parent)
     half, whole = (
         learning.train(given, before, recipe(kept=kept), steps=10).model.get_weights()
         for kept in (0.5, 1.0)
@@ -394,3 +394,10 @@ def test_brains_of_another_size_are_not_calibrated():
         and not network.calibrates(31)
         and not networks.Network(None, Path("x"), {}).calibrates(25)
     )
+
+
+def test_a_proposal_that_nobody_corrected_is_told(parent, tmp_path):
+    image, _ = block("anterior")
+    guess = patchseg.suggest(image, 1, parent, head_check=False).proposal()
+    with pytest.warns(UserWarning, match="the labels are what the network finds"):
+        patchseg.adapt(image, guess, parent, tmp_path / "new.weights.h5", steps=0)

@@ -11,7 +11,7 @@ from patchseg.adaptation import suggestion
 from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.images import grid
-from patchseg.inference import batch
+from patchseg.inference import inputs
 
 
 @given(
@@ -93,7 +93,7 @@ def test_command_writes_files_to_paint_in_and_leaves_painted_ones_alone(network,
     assert (
         tmp_path / "ferret_proposal.nii.gz"
     ).read_bytes() == corrected and "ferret_proposal-2.nii.gz" in again.output
-    assert batch.find(sorted(tmp_path.glob("*.nii.gz"))) == batch.find([tmp_path]) == [path]
+    assert inputs.find(sorted(tmp_path.glob("*.nii.gz"))) == inputs.find([tmp_path]) == [path]
     assert np.array_equal(nib.load(empty).dataobj, labels)
 
 
@@ -120,3 +120,7 @@ def test_labels_of_freesurfer_are_known_as_labelled(network):
     painted = nib.Nifti1Image(aseg, np.eye(4))
     second = patchseg.suggest(plain, 1, labelled=painted, labels="freesurfer")
     assert abs(second.slices[0] - first.slices[0]) > 2
+    kept = np.asarray(second.proposal().dataobj)  # what is labelled is not lost
+    assert np.array_equal(kept[:, first.slices], labels[:, first.slices])
+    assert kept[:, second.slices].any()
+    assert np.array_equal(second.labelled().dataobj, np.where(aseg > 0, labels, 0))

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from patchseg.core import runtime
+from patchseg.core import memory, runtime
 from patchseg.core.errors import InputError
 
 
@@ -61,9 +61,9 @@ def test_free_memory_respects_the_limit_of_a_control_group(tmp_path, version, li
     dropped = "total_inactive_file" if version == 1 else "inactive_file"
     (folder / "memory.stat").write_text(f"cache 300\n{dropped} 200\n")
     (tmp_path / "own").write_text(f"9:name=systemd:/\n{line}\n")
-    assert runtime.free_memory(tmp_path, tmp_path / "own") == 500
+    assert memory.free_memory(tmp_path, tmp_path / "own") == 500
     (folder / "memory.stat").write_text(f"cache 300\n{dropped} 0\n")
-    assert runtime.free_memory(tmp_path, tmp_path / "own") == 300
+    assert memory.free_memory(tmp_path, tmp_path / "own") == 300
 
 
 def test_free_memory_takes_the_narrowest_group_and_knows_no_limit(tmp_path):
@@ -74,9 +74,9 @@ def test_free_memory_takes_the_narrowest_group_and_knows_no_limit(tmp_path):
         (folder / "memory.current").write_text("100")
         (folder / "memory.stat").write_text("inactive_file 0\n")
     (tmp_path / "own").write_text("0::/outer/inner\n")
-    assert runtime.free_memory(tmp_path, tmp_path / "own") == 800
+    assert memory.free_memory(tmp_path, tmp_path / "own") == 800
     (tmp_path / "own").write_text("0::/elsewhere\n")
-    free = runtime.free_memory(tmp_path, tmp_path / "own")
+    free = memory.free_memory(tmp_path, tmp_path / "own")
     assert free == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 

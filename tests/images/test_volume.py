@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchseg.core.errors import InputError
-from patchseg.images import grid, volume
+from patchseg.images import checks, grid, volume
 
 
 def cube(**changes):
@@ -373,8 +373,8 @@ def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
 def test_what_does_not_fit_the_free_memory_is_refused(tmp_path, monkeypatch):
     """A container with little left: 24 voxels take 32 bytes each."""
     path = write_nifti(tmp_path / "a.nii", cube())
-    monkeypatch.setattr(volume, "free_memory", lambda: 24 * 32)
+    monkeypatch.setattr(checks, "free_memory", lambda: 24 * 32)
     volume.read(path)
-    monkeypatch.setattr(volume, "free_memory", lambda: 24 * 32 - 1)
+    monkeypatch.setattr(checks, "free_memory", lambda: 24 * 32 - 1)
     with pytest.raises(InputError, match="GiB of memory"):
         volume.read(path)

@@ -17,7 +17,7 @@ from patchseg.cli import main
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
-from patchseg.inference import batch, outputs, report
+from patchseg.inference import batch, inputs, outputs, report
 
 
 @pytest.fixture
@@ -301,38 +301,38 @@ def test_a_mask_is_relative_to_the_current_folder_with_and_without_braces(tmp_pa
     for path in (*images, Path("in/b_mask.nii"), Path("masks/b.nii"), Path("masks/sub-01.nii")):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
-    assert batch.masks(images, "masks/{name}.nii") == [
+    assert inputs.masks(images, "masks/{name}.nii") == [
         Path("masks/sub-01.nii"),
         Path("masks/b.nii"),
     ]
-    assert batch.masks(images[1:], "{folder}/{stem}_mask.nii") == [Path("in/b_mask.nii")]
-    assert batch.masks(images[1:], "masks/b.nii") == [Path("masks/b.nii")]
-    assert batch.masks([Path("b.nii")], "{folder}/{stem}_mask.nii") == [Path("b_mask.nii")]
-    assert batch.masks(images, None) == [None, None]
+    assert inputs.masks(images[1:], "{folder}/{stem}_mask.nii") == [Path("in/b_mask.nii")]
+    assert inputs.masks(images[1:], "masks/b.nii") == [Path("masks/b.nii")]
+    assert inputs.masks([Path("b.nii")], "{folder}/{stem}_mask.nii") == [Path("b_mask.nii")]
+    assert inputs.masks(images, None) == [None, None]
     for pattern in ("{stem}_mask.nii", "b_mask.nii"):
         with pytest.raises(InputError, match=r"lies beside in/b.nii; write '{folder}/.*_mask.nii'"):
-            batch.masks(images[1:], pattern)
+            inputs.masks(images[1:], pattern)
     with pytest.raises(InputError, match="one mask for 2 images; write a pattern"):
-        batch.masks(images, "mask.nii.gz")
+        inputs.masks(images, "mask.nii.gz")
     for odd in ("{subject}.nii.gz", "{stem", "a}{stem}"):
         with pytest.raises(InputError, match="only {folder}, {stem} and {name}"):
-            batch.masks(images, odd)
+            inputs.masks(images, odd)
 
 
 def test_bids_datasets_folders_and_files_are_found(dataset, tmp_path):
-    assert [path.name for path in batch.find([dataset])] == [
+    assert [path.name for path in inputs.find([dataset])] == [
         "sub-a_T1w.nii.gz",
         "sub-b_T1w.nii.gz",
         "sub-c_T1w.nii.gz",
     ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no image .* and no BIDS subject"):
-        batch.find([tmp_path / "empty"])
+        inputs.find([tmp_path / "empty"])
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     with pytest.raises(InputError, match="would overwrite the results of"):
-        batch.check_names([tmp_path / "x" / "a.nii", tmp_path / "y" / "a.nii.gz"], tmp_path)
+        inputs.check_names([tmp_path / "x" / "a.nii", tmp_path / "y" / "a.nii.gz"], tmp_path)
 
 
 def test_an_image_with_a_head_is_refused_by_name(network, tmp_path, monkeypatch, capsys):
@@ -378,7 +378,7 @@ def test_results_beside_their_image_are_not_segmented_in_turn(
     write_nifti(tmp_path / "in" / "a.nii.gz", ball_brain()[0])
     for _ in range(2):
         assert run(monkeypatch, tmp_path / "in", "--out", tmp_path / "in", "--no-report") == 0
-    assert [path.name for path in batch.find([tmp_path / "in"])] == ["a.nii.gz"]
+    assert [path.name for path in inputs.find([tmp_path / "in"])] == ["a.nii.gz"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(

@@ -104,13 +104,9 @@ def test_brains_are_named_by_patterns():
 
 
 def test_networks_of_the_project_are_known_and_mistakes_named(small):
-    drawing, training, brains, start, _ = across.settings(PROJECT, "people")
-    assert (
-        drawing.patches > 10000
-        and start is None
-        and training.loss == "dice_ce"
-        and not [name for name in brains if name.startswith(("chimp", "macaque"))]
-    )
+    people = across.settings(PROJECT, "people")
+    assert people.draw.patches > 10000 and people.start is None and people.train.loss == "dice_ce"
+    assert not [name for name in people.brains if name.startswith(("chimp", "macaque"))]
     with pytest.raises(InputError, match="network 'x' is unknown; there are tiny, odd"):
         across.settings(small, "x")
     with pytest.raises(
@@ -139,8 +135,12 @@ def test_the_template_is_a_brain_like_the_others():
 
 def test_what_makes_a_set_or_a_network_changes_its_key(small, balls, package, monkeypatch):
     def keys():
-        drawing, _, chosen, _, _ = across.settings(small, "tiny")
-        return [drawn.key(chosen, drawing), across.key(small, "tiny"), across.key(small, "more")]
+        tiny = across.settings(small, "tiny")
+        return [
+            drawn.key(tiny.brains, tiny.draw),
+            across.key(small, "tiny"),
+            across.key(small, "more"),
+        ]
 
     def changed(before):
         return [one != other for one, other in zip(before, keys(), strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES, UNLABELLED
+from patchseg.core.tissues import TISSUES, is_tissue
 from patchseg.datasets import labels
 from patchseg.datasets.labelled import Labelled
 from patchseg.datasets.labels import PLAIN
@@ -50,7 +50,7 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
     name, labels_name = name_of(image), name_of(labelled)
     data, affine = grid.ras(read_image(image, volume, nan_as_background))
     values, other = grid.ras(read_labels(labelled), None)
-    _check_same_grid(name, data, affine, labels_name, values, other)
+    grid.check_same_grid(name, data, affine, labels_name, values, other)
     inside = (
         brain.foreground(data, name) if mask is None else brain.read_mask(mask, name, data, affine)
     )
@@ -65,15 +65,6 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
     return one
 
 
-def _check_same_grid(name, data, affine, labels_name, values, other):
-    try:
-        grid.check_same_grid(name, data, affine, labels_name, values, other)
-    except InputError as error:
-        corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*data.shape, 1]
-        apart = np.abs(corners @ (affine - other).T).max()
-        raise InputError(f"{error} (corners up to {apart:.3g} mm apart)") from error
-
-
 def _tissues(values, inside, codes, labels_name, name):
     """Turn the codes of a label file into labels; return what the user should know, too."""
     known = labels.coding(codes)
@@ -84,7 +75,7 @@ def _tissues(values, inside, codes, labels_name, name):
         )
     remarks = _unknown(values, known, codes, labels_name)
     everywhere = labels.from_codes(values, np.ones_like(inside), known, labels_name)
-    painted = (everywhere > 0) & (everywhere != UNLABELLED)
+    painted = is_tissue(everywhere)
     if not painted.any():
         raise InputError(
             f"{labels_name}: no voxel has a value of CSF, GM or WM ({_shown(known)}); say what its"
