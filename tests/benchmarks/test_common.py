@@ -99,7 +99,7 @@ SEGMENTS = {"noise", "blur", "adaptation", "patchseg"}
     "file, expected",
     [
         ("figures/style.py", set()),
-        ("params.py", set()),
+        ("params.py", {"adaptation"}),
         ("patching.py", SEGMENTS | PIPELINE | {"ablation"}),
         ("training/draw.py", LEARNING),
         ("training/loop.py", {"ablation"} | PIPELINE),
