@@ -6,6 +6,9 @@ Reading a card loads no network.
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing, sha256, write_text
@@ -17,6 +20,23 @@ SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 
 USED = ("sha256", "architecture", "top", "brain_pixels", "calibration", "calibrated_mm")
 """What of a card changes an answer; the rest tells where the weights come from and how they do."""
+
+Width = Annotated[int, Field(ge=1, le=2048)]
+Depth = Annotated[int, Field(ge=1, le=16)]
+
+
+class _Architecture(BaseModel):
+    """The arguments of `unet.build`, of a size that somebody may have trained."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["unet", "resunet"] = "unet"
+    levels: Annotated[int, Field(ge=1, le=6)] = 4  # slices are padded to a multiple of 32
+    features: Width | list[Width] = 16
+    blocks: Depth | list[Depth] = 2
+    in_channels: Depth = 1
+    out_channels: Depth = 3
+    activation: Literal["sigmoid", "softmax"] = "sigmoid"
 
 
 def write_card(path, architecture, **known):
@@ -125,6 +145,7 @@ def load(path):
     from patchseg import unet
 
     found = read_card(path)
+    _check_architecture(path, found["architecture"])
     try:
         with keeping_generators():
             network = unet.build(**found["architecture"])
@@ -136,3 +157,16 @@ def load(path):
             " again, or train again"
         ) from error
     return network
+
+
+def _check_architecture(path, architecture):
+    """Raise InputError if a card describes no network, or one of an absurd size."""
+    try:
+        _Architecture.model_validate(architecture)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, ("architecture", *first["loc"])))
+        raise InputError(
+            f"{card_path(path)}: {key} = {str(first['input'])[:80]}: {first['msg']}; copy the card"
+            " again, or train again"
+        ) from error

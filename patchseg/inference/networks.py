@@ -14,9 +14,6 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images.brain import TOP
 from patchseg.inference.calibration import FEATURES, TERMS
 
-LEVELS = 6
-"""Levels at most: whole slices are padded to a multiple of 32."""
-
 
 class _Calibration(BaseModel):
     """Numbers of `calibration.fit`, checked."""
@@ -146,10 +143,5 @@ def _load(path, _card_sha256, precision):
         raise InputError(
             f"{path}: a network from {channels[0]} channels to {channels[1]}; use one from 1"
             f" channel to {len(TISSUES)} tissues"
-        )
-    if card["architecture"].get("levels", 4) > LEVELS:
-        raise InputError(
-            f"{path}: a network of {card['architecture']['levels']} levels; use one of at most"
-            f" {LEVELS}"
         )
     return Network(model, path, card, **known.model_dump(), precision=precision)

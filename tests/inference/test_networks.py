@@ -53,7 +53,7 @@ def test_a_card_that_makes_no_sense_names_the_value(tmp_path, known, message):
     [
         ({"in_channels": 2}, "from 2 channels"),
         ({"out_channels": 5}, "to 6"),
-        ({"levels": 7}, "7 levels"),
+        ({"levels": 7}, "architecture.levels = 7"),
     ],
 )
 def test_networks_for_something_else_are_refused(tmp_path, change, message):
@@ -66,3 +66,15 @@ def test_the_weights_of_the_package_are_described():
     assert checkpoint.SHIPPED.stat().st_size < 10 * 2**20
     for key in ("brains", "species", "licences", "draw", "train", "commit", "command", "sizes_mm"):
         assert found[key]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("levels", 10**6), ("levels", True), ("features", [10**9]), ("blocks", -1), ("code", "x")],
+)
+def test_a_card_of_an_absurd_network_is_refused_before_it_is_built(tmp_path, key, value):
+    path = tmp_path / "odd.weights.h5"
+    path.write_bytes(b"weights")
+    checkpoint.write_card(path, {"levels": 2, "features": 4, key: value})
+    with pytest.raises(InputError, match=f"odd.json: architecture.{key}"):
+        checkpoint.load(path)
