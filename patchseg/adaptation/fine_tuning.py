@@ -92,6 +92,8 @@ def adapt(
     """
     from patchseg.inference import networks
 
+    if not 0 <= seed < 2**32 or (steps is not None and steps < 0):
+        raise InputError(f"seed {seed}, steps {steps}: neither is below 0, nor a seed above 2^32")
     started, out = time.monotonic(), Path(out)
     recipe = recipe or params.shipped().adapt
     with runtime.at_most(threads):
@@ -112,7 +114,7 @@ def adapt(
 
 def check_target(out, parent):
     """Raise InputError if weights cannot be written there."""
-    if not out.name.endswith(checkpoint.SUFFIX):
+    if not out.name.endswith(checkpoint.SUFFIX) or out.name == checkpoint.SUFFIX or out.is_dir():
         raise InputError(f"{out}: not a name of weights; end it in {checkpoint.SUFFIX}")
     if out.resolve() in (Path(parent).resolve(), checkpoint.SHIPPED.resolve()):
         raise InputError(f"{out}: these are the weights to start from; give another name (--out)")

@@ -3,6 +3,7 @@
 import warnings
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -60,6 +61,7 @@ def suggest(
 
         patchseg suggest ferret_T1w.nii.gz --slices 3
     """
+    options.check_writable(out or image.parent)
     options.compute_with(threads)
     from patchseg.adaptation import suggestion
     from patchseg.inference import outputs
@@ -79,7 +81,6 @@ def suggest(
         **reading,
     )
     stem, folder = outputs.stem(image), out or image.parent
-    folder.mkdir(parents=True, exist_ok=True)
     empty, picture = folder / f"{stem}_labels.nii.gz", folder / f"{stem}_suggest.png"
     names = (f"{stem}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
     proposal = next(folder / name for name in names if not (folder / name).exists())
@@ -88,11 +89,13 @@ def suggest(
         print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
     print(f"paint in {empty}, or correct {proposal}; see {picture}")
     given = {"weights": weights, "mask": mask, "volume": volume}
-    again = "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    again = "".join(
+        f" --{name} {quote(str(value))}" for name, value in given.items() if value is not None
+    )
     again += " --nan-as-background" if nan_as_background else ""
     learned = f"{folder / stem}_adapted.weights.h5"
     print("then, with the one that you worked on:")
-    print(f"patchseg adapt {image} {empty}{again} --out {learned}")
+    print(f"patchseg adapt {quote(str(image))} {quote(str(empty))}{again} --out {quote(learned)}")
 
 
 def _write(found, image, reading, empty, proposal, picture):
@@ -154,7 +157,10 @@ def adapt(
             ),
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option(help="The same input and seed give the same weights.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="The same input and seed give the same weights."),
+    ] = 0,
     steps: Annotated[
         int | None,
         typer.Option(

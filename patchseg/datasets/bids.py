@@ -85,7 +85,7 @@ class Subject:
         if "dseg" in read:
             truth = _from_dseg(read["dseg"], mask, self.label_paths["dseg"])
         else:
-            truth = labels.from_probabilities(read, mask)
+            truth = labels.from_probabilities(read, mask, self.name)
         return Labelled(self.name, image, truth, affine, self.species)
 
 

@@ -55,6 +55,7 @@ def coding(text):
     try:
         parts = [part.split("=") for part in text.split(",")]
         found = {name.strip().upper(): list(map(int, codes.split("+"))) for name, codes in parts}
+        found = found if len(found) == len(parts) else {}
     except ValueError:
         found = {}
     every = [code for codes in found.values() for code in codes]
@@ -102,11 +103,14 @@ def from_codes(values, mask, codes, path="labels"):
             f"{path}: label {broken.flat[0]:g} is not a whole number; resample labels by the"
             " nearest neighbour"
         )
-    table = np.full(2 + max(map(max, codes.values())), UNLABELLED, np.uint8)
+    labels = np.where(mask, UNLABELLED, 0).astype(np.uint8) * np.ones(values.shape, np.uint8)
+    inside = mask & (values > 0)
+    present, place = np.unique(values[inside], return_inverse=True)
+    table = np.full(len(present), UNLABELLED, np.uint8)
     for label, tissue in enumerate(TISSUES, start=1):
-        table[codes[tissue]] = label
-    inside = mask & (values > 0) & (values < len(table))
-    return np.where(mask, table[np.where(inside, values, 0).astype(np.int64)], 0).astype(np.uint8)
+        table[np.isin(present, codes[tissue])] = label
+    labels[inside] = table[place]
+    return labels
 
 
 def unknown(values, codes):
@@ -115,7 +119,7 @@ def unknown(values, codes):
     return np.setdiff1d(values, known)
 
 
-def from_probabilities(maps, mask):
+def from_probabilities(maps, mask, path="probability maps"):
     """Give each voxel the tissue whose probability is over 0.5.
 
     Parameters
@@ -125,11 +129,18 @@ def from_probabilities(maps, mask):
         brain.
     mask : ndarray of bool
         The brain.
+    path : str or Path, optional
+        Named in the error.
 
     Returns
     -------
     labels : ndarray of uint8
         0 outside the brain, 1 CSF, 2 GM, 3 WM, 255 where no tissue is over 0.5.
+
+    Raises
+    ------
+    InputError
+        If a value in the brain is no probability, as in a map in percent.
 
     Examples
     --------
@@ -137,6 +148,12 @@ def from_probabilities(maps, mask):
     >>> from_probabilities(maps, np.array([True, True, True, True])).tolist()
     [2, 3, 1, 255]
     """
+    for tissue, values in maps.items():
+        if mask.any() and not -0.01 <= values[mask].min() <= values[mask].max() <= 1.01:
+            raise InputError(
+                f"{path}: {tissue} holds {values[mask].min():g} to {values[mask].max():g}, and a"
+                " probability lies between 0 and 1; divide the map by its greatest value"
+            )
     maps = {"CSF": 1 - maps["GM"] - maps["WM"], **maps}
     labels = np.where(mask, UNLABELLED, 0).astype(np.uint8)
     for label, tissue in enumerate(TISSUES, start=1):

@@ -97,6 +97,7 @@ def _check_writable(out):
         raise InputError(
             f"{out}: cannot be written to ({error.strerror}); choose another folder (--out)"
         ) from error
+    report.check_foreign(out)
 
 
 def _line(outcome):

@@ -1,8 +1,10 @@
 """Results on disc under BIDS-derivatives names: written whole, and not twice."""
 
+import gzip
 import json
 import re
 import warnings
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -11,13 +13,17 @@ import pandas as pd
 
 from patchseg import __version__
 from patchseg.core.errors import InputError
-from patchseg.core.files import project_root, write_table, write_text
+from patchseg.core.files import project_root, sha256, write_table, write_text
 from patchseg.core.tissues import COLOURS, TISSUES
 from patchseg.images import grid, volume
 from patchseg.inference.request import differences, request
 from patchseg.inference.result import Result
 from patchseg.inference.segmentation import segment
 
+FOREIGN = (
+    "is there already and was not made by patchseg; write to another folder (--out), or replace it"
+    " (--overwrite)"
+)
 MAPS = ("uncertainty", "disagreement")
 RUN = ("command", "seconds", "peak_memory_mb")
 """Of the provenance, what belongs to one run."""
@@ -154,15 +160,30 @@ def needed(place, mask, asked, overwrite=False):
     InputError
         If files are in the way that patchseg did not make, or made from another image.
     """
-    check_targets(place, mask, overwrite)
+    check_targets(place, mask)
     if overwrite:
         return DONE
     differ = differing(place, asked)
-    if differ:
-        return f"{AGAIN}{', '.join(differ)}"
     paths = [*place.images().values(), place.path("volumes.tsv")]
-    there = _made_from(place) is not None and all(path.is_file() for path in paths)
-    return KEPT if there else DONE
+    if not differ and _made_from(place) is not None and all(map(_is_whole, paths)):
+        return KEPT
+    check_foreign(place)
+    return f"{AGAIN}{', '.join(differ)}" if differ else DONE
+
+
+def _is_whole(path):
+    """Whether a file is there and can be read to its end, as far as that is quick to see."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    if path.suffix != ".gz":
+        return True
+    try:
+        with gzip.open(path) as handle:
+            while handle.read(2**20):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 def differing(place, asked):
@@ -192,24 +213,51 @@ def _made_from(place):
     return made if isinstance(made, dict) else None
 
 
-def check_targets(place, mask, overwrite):
-    """Raise InputError if a result would replace the image, its mask, or a file of others."""
-    inputs = {Path(path).resolve() for path in (place.image, mask) if path}
-    ours = overwrite or _made_from(place) is not None
+def check_targets(place, *inputs):
+    """Raise InputError if a result would take the place of the image, or of another input."""
+    inputs = {Path(path).resolve() for path in (place.image, *inputs) if path}
     for path in place.images().values():
         if path.resolve() in inputs:
             raise InputError(
                 f"{path}: the result would take the place of the image or its mask; write to"
                 " another folder (--out)"
             )
-        if path.is_file() and not ours and not _is_ours(path):
+
+
+def check_foreign(place):
+    """Raise InputError if a file is in the way that patchseg did not make, or that was changed.
+
+    A record names the sha256 of the files beside it. Without one, as after a kill, images tell by
+    their header and tables by their columns.
+    """
+    made, record = _files(place), place.record
+    if record.is_file() and made is None:
+        raise InputError(f"{record}: {FOREIGN}")
+    paths = [*place.images().values(), place.path("volumes.tsv")]
+    for path in (path for path in paths if path.is_file()):
+        known = (made or {}).get(path.name)
+        if known and known != sha256(path) and _is_whole(path):
             raise InputError(
-                f"{path}: is there already and was not made by patchseg; write to another folder"
-                " (--out), or replace it (--overwrite)"
+                f"{path}: was changed after patchseg had made it; write to another folder (--out),"
+                " or replace it (--overwrite)"
             )
+        if not known and not _is_ours(path):
+            raise InputError(f"{path}: {FOREIGN}")
+
+
+def _files(place):
+    """Return the sha256 of each file of a result by name; empty for a record of an earlier version,
+    None where no record of patchseg is."""
+    if _made_from(place) is None:
+        return None
+    files = json.loads(place.record.read_text(encoding="utf-8")).get("files")
+    return files if isinstance(files, dict) else {}
 
 
 def _is_ours(path):
+    """Whether a file looks as patchseg writes it."""
+    if path.suffix == ".tsv":
+        return path.read_text(encoding="utf-8", errors="replace").startswith("tissue\tvolume_mm3")
     try:
         return bytes(nib.load(path).header["descrip"].tobytes()).startswith(grid.MARK)
     except Exception:  # damaged, or of another kind: whatever it is, it is not ours
@@ -244,6 +292,7 @@ def write(result, place):
 
 
 def _record(result, place):
+    paths = [*place.images().values(), place.path("volumes.tsv")]
     return {
         "Description": "Tissue labels: 0 background, 1 CSF, 2 GM, 3 WM",
         "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
@@ -253,6 +302,7 @@ def _record(result, place):
         "qc": json.loads(result.qc.to_json(orient="records")),
         "request": result.request,
         "provenance": result.provenance,
+        "files": {path.name: sha256(path) for path in paths},
     }
 
 

@@ -13,6 +13,12 @@ from patchseg.core.files import replacing, write_table, write_text
 from patchseg.core.tissues import TISSUES
 
 NAME = "5_segment.ipynb"
+OWN = {
+    "qc.tsv": "image\tstatus\tverdict",
+    "volumes.tsv": "image\ttissue",
+    "index.html": '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>patchseg:',
+}
+"""How the tables and the page of a folder begin."""
 HIDDEN = ("parameters", "injected-parameters")
 """Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
@@ -78,6 +84,20 @@ def to_html(executed, title):
         mermaid_js_url="",
     )
     return exporter.from_notebook_node(executed)[0]
+
+
+def check_foreign(out):
+    """Raise InputError if a table or the page of a folder is there and was not made by patchseg."""
+    for name, begins in OWN.items():
+        path = out / name
+        if path.is_dir() or (
+            path.is_file()
+            and not path.read_text(encoding="utf-8", errors="replace").startswith(begins)
+        ):
+            raise InputError(
+                f"{path}: was not made by patchseg and would be replaced; write to another folder"
+                " (--out)"
+            )
 
 
 def cohort(out, failed=None, succeeded=()):

@@ -94,8 +94,9 @@ class Result:
                 " save(folder, name='sub-01_T1w')"
             )
         place = outputs.Place(name or self.image, folder)
-        outputs.check_targets(place, None, overwrite)
+        outputs.check_targets(place, self.image)
         if not overwrite:
             outputs.differing(place, self.request)
+            outputs.check_foreign(place)
         outputs.write(self, place)
         return place.path("dseg.nii.gz")

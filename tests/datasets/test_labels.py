@@ -25,6 +25,18 @@ def test_large_ids_are_told_apart():
     ids = np.array([2**24, 2**24 + 1, 2**32 - 1], np.uint32)
     codes = labels.coding(f"csf={2**24},gm={2**24 + 1},wm=3")
     assert labels.from_codes(ids, np.ones(3, bool), codes).tolist() == [1, 2, 255]
+    huge = labels.coding(f"csf={2**40},gm=2,wm=3")  # costs no memory
+    assert labels.from_codes(np.array([2**40, 3, 0]), np.ones(3, bool), huge).tolist() == [
+        1,
+        3,
+        255,
+    ]
+
+
+def test_maps_that_are_no_probabilities_are_refused():
+    percent = {"GM": np.array([70.0, 20.0]), "WM": np.array([25.0, 75.0])}
+    with pytest.raises(InputError, match="sub-a: GM holds 20 to 70, and a probability lies"):
+        labels.from_probabilities(percent, np.ones(2, bool), "sub-a")
 
 
 @pytest.mark.parametrize("name", labels.CODINGS)
@@ -41,6 +53,7 @@ def test_codes_belong_to_one_tissue(name):
         "4,9,12",
         "csf=1,gm=2,bone=3",
         "csf=1,gm=1,wm=3",
+        "csf=4,csf=5,gm=7,wm=9",
         "csf=0,gm=2,wm=3",
     ],
 )

@@ -403,9 +403,50 @@ def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, mon
         ]
     ):
         (out / f"odd{number}_dseg.json").write_text(text)
-    (out / "a_dseg.json").write_text('{"request": "s"}')
     assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") == 0
     assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz", "qc.tsv", "volumes.tsv", "index.html"]
+)
+def test_files_of_others_stay(network, folder, tmp_path, monkeypatch, capsys, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"mine": 1}')
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", out, "--no-report") in (1, 2)
+    assert (out / name).read_text() == '{"mine": 1}' and name in capsys.readouterr().err
+
+
+def test_a_corrected_result_stays_and_a_damaged_one_is_made_again(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    out, words = tmp_path / "out", (folder / "a.nii.gz", "--out", tmp_path / "out", "--no-report")
+    assert run(monkeypatch, *words) == 0
+    dseg, whole = out / "a_dseg.nii.gz", (out / "a_dseg.nii.gz").read_bytes()
+    dseg.write_bytes(whole[:-20])
+    assert run(monkeypatch, *words) == 0 and dseg.read_bytes() == whole
+    image = nib.load(dseg)
+    corrected = np.asarray(image.dataobj).copy()
+    corrected[20, 18, 16] = 1
+    nib.save(nib.Nifti1Image(corrected, image.affine, image.header), dseg)
+    mine = dseg.read_bytes()
+    assert run(monkeypatch, *words) == 0 and dseg.read_bytes() == mine
+    assert run(monkeypatch, *words, "--scale", "1.25") == 1 and dseg.read_bytes() == mine
+    assert "was changed after patchseg had made it" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--scale", "1.25", "--overwrite") == 0
+    assert dseg.read_bytes() != mine
+
+
+def test_a_result_is_not_saved_over_its_image(network, folder):
+    from patchseg.inference.segmentation import segment
+
+    image = folder / "a_dseg.nii.gz"
+    (folder / "a.nii.gz").rename(image)
+    before, result = image.read_bytes(), segment(image)
+    with pytest.raises(InputError, match="would take the place of the image"):
+        result.save(folder, "a", overwrite=True)
+    assert image.read_bytes() == before
 
 
 def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
