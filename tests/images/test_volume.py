@@ -338,7 +338,8 @@ def test_images_in_different_units_lie_on_one_grid(tmp_path):
     image.header.set_xyzt_units("micron")
     nib.save(image, tmp_path / "um.nii")
     other, other_affine = volume.load(tmp_path / "um.nii")
-    grid.check_same_grid("mm.nii", data, affine, "um.nii", other, other_affine)
+    assert np.allclose(affine, other_affine)
+    grid.check_same_grid("mm.nii", data, affine, "um.nii", other, other_affine)  # raises nothing
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int64])
