@@ -1,11 +1,12 @@
-# make repro: set up everything and reproduce every number.  make test: every test.  make lab: open the notebooks.  make docs: the site.
+# make repro: set up everything, reproduce the pipeline's scores and say whether they are the published ones.
+# make restore: throw away what a run wrote.  make test: every test.  make lab: open the notebooks.  make docs: the site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup data repro test status lab lint docs lock reference clean
+.PHONY: setup data repro restore publish test status lab lint docs lock reference clean
 
 setup: $(VENV)/.installed
 
@@ -24,8 +25,11 @@ data: setup
 repro: data
 	@echo "== dvc repro: preprocess, augment, train, evaluate"
 	dvc repro
-	python tools/readme_scores.py
-	@cat artefacts/scores.md
+	@echo "== does this run reproduce the published scores?"
+	@python -m patchseg dev verdict
+
+restore:
+	git restore -- dvc.lock published artefacts ':!artefacts/across' ':!artefacts/adaptation' ':!artefacts/viewer' ':!artefacts/zoo'
 
 test: data
 	sh tools/test.sh
@@ -48,6 +52,9 @@ docs: setup
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+publish: data
+	python -m patchseg dev publish
 
 reference: data
 	$(BIN)/python tools/reference.py

@@ -40,7 +40,6 @@ TRAIN = {
     "epochs": 3,
     "steps_per_epoch": 300,
     "batch_size": 16,
-    "patience": 3,
     "validation_patches": 256,
     "precision": "float32",
 }
@@ -110,7 +109,7 @@ def settings(variant, seed):
         params.check("ablation", kind, base.model_dump() | small | own | {"seed": seed})
         for kind, base, small, own in (
             (params.Draw, every.draw, DRAW, varied.get("draw", {})),
-            (params.Train, every.train, TRAIN, varied.get("train", {})),
+            (params.Training, every.train, TRAIN, varied.get("train", {})),
         )
     )
     return drawing, fitting, names(varied.get("brains", PEOPLE)), every.brain_pixels

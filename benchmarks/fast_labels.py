@@ -1,11 +1,12 @@
 """Trained and tested on labels of FSL FAST, as the original was, but every patch counted.
 
-    python benchmarks/fast_labels.py           # an hour on two cores; current rows are kept
-    python benchmarks/fast_labels.py --report  # tables only
+    python benchmarks/fast_labels.py                      # an hour on two cores; current rows stay
+    python benchmarks/fast_labels.py patchseg no-zoom     # these recipes only
+    python benchmarks/fast_labels.py --report             # tables only
 
 Two people of the zoo have FAST's labels. Three ways: the back of one brain against its front, and
-each person against the other. The stages are the notebooks of the pipeline, with the recipes of
-params.yaml. The networks that were trained on eve then segment the animals, too. Needs
+each person against the other. The stages are the notebooks of the pipeline, with the recipes and
+seeds of params.yaml. The networks that were trained on eve then segment the animals, too. Needs
 PATCHSEG_ZOO. Writes artefacts/across/fast_labels.csv and .md, and recipes.csv with the scores on
 animals.
 """
@@ -19,16 +20,18 @@ from common import ACROSS, ANIMALS, ROOT, SETTINGS, load
 
 from patchseg import checkpoint, metrics, params, pipeline
 from patchseg.core import files, provenance, source
-from patchseg.core.tissues import TISSUES, most_probable
+from patchseg.core.tissues import most_probable
 from patchseg.datasets import bids
 from patchseg.images import brain
-from patchseg.inference import refine, views
-from patchseg.scoring import evaluation
+from patchseg.inference import views
+from patchseg.scoring import evaluation, tables
 from patchseg.scoring.rows import LENGTH, keys
 from patchseg.training import loop
 
 WORK = ROOT / "work" / "fast_labels"
-RECIPES = ("patchseg", "original")
+RECIPES = ("patchseg", "no-zoom", "original")
+HMRF = "DIPY HMRF"
+ON_ANIMALS = ("patchseg", "original")
 STAGES = ("preprocess", "augment", "train")
 WAYS = {
     "eve, back to front": [
@@ -75,111 +78,126 @@ def notebook(stage):
     return ROOT / "notebooks" / f"{pipeline.NOTEBOOKS[stage]}.ipynb"
 
 
-def trained_key(way):
-    """Return the fingerprint of the networks of a way: notebooks, code, settings and brains."""
-    settings = {recipe: [_settings(stage, recipe) for stage in STAGES] for recipe in RECIPES}
-    made_in = [loop.made_in(params.load(SETTINGS, recipe).train) for recipe in RECIPES]
+def dataset(way):
+    """Write the dataset of a way, unless it is there; return its folder, named by its key."""
+    key = common.key(
+        write_dataset, settings=WAYS[way], brain_names=[block[0] for block in WAYS[way]]
+    )
+    folder = WORK / _folder(way) / f"data-{key[:LENGTH]}"
+    if not (folder / "participants.tsv").exists():
+        write_dataset(folder, WAYS[way])
+    return folder
+
+
+def _folder(way):
+    return way.replace(",", "").replace(" ", "-")
+
+
+def trained_key(way, recipe):
+    """Return the fingerprint of the networks of a recipe: notebooks, code, settings, brains."""
     cells = [source.meaning(notebook(stage)) for stage in STAGES]
+    made_in = loop.made_in(params.load(SETTINGS, recipe).train)
+    told = [_settings(stage, recipe) for stage in STAGES]
     return common.key(
         write_dataset,
         "patchseg.preprocess",
         "patchseg.training.training_set",
         "patchseg.training.loop",
-        settings=[settings, made_in, cells, WAYS[way]],
+        settings=[told, made_in, cells, WAYS[way]],
         brain_names=[block[0] for block in WAYS[way]],
     )
 
 
 def _settings(stage, recipe):
     """Return what the notebook of a stage is told, but for how many processes it takes."""
-    values = pipeline.stage_parameters(SETTINGS, stage, recipe)[stage]
-    return {name: value for name, value in values.items() if name != "jobs"}
+    values = pipeline.stage_parameters(SETTINGS, stage, recipe)
+    told = {name: value for name, value in values[stage].items() if name != "jobs"}
+    return [told, values.get("seeds")]
 
 
-def train(way):
-    """Run the notebooks of the stages preprocess, augment and train with each recipe.
+def train(way, recipe):
+    """Run the notebooks of the stages preprocess, augment and train with a recipe.
 
     Returns
     -------
     folder : Path
-        Named by the key of what is in it; what a killed run finished is kept.
+        With the weights of each seed, named by the key of what is in it; what a killed run finished
+        is kept.
     """
-    name = way.replace(",", "").replace(" ", "-")
-    folder = WORK / f"{name}-{trained_key(way)[:LENGTH]}"
-    if not (folder / "data" / "participants.tsv").exists():
-        write_dataset(folder / "data", WAYS[way])
-    for recipe in RECIPES:
-        for stage in STAGES:
-            target = folder / "notebooks" / recipe / f"{stage}.ipynb"
-            if not target.exists():
-                run_stage(stage, recipe, folder, target, f"{way}: {stage} {recipe}")
-    return folder
+    folder = WORK / _folder(way) / f"{recipe}-{trained_key(way, recipe)[:LENGTH]}"
+    for stage in STAGES:
+        target = folder / "notebooks" / f"{stage}.ipynb"
+        if not target.exists():
+            run_stage(stage, way, recipe, folder, target)
+    return folder / "work" / "train" / recipe
 
 
-def run_stage(stage, recipe, folder, target, title):
-    """Execute the notebook of a stage on the dataset of a folder."""
+def run_stage(stage, way, recipe, folder, target):
+    """Execute the notebook of a stage on the dataset of a way."""
     values = pipeline.stage_parameters(SETTINGS, stage, recipe) | {"out": str(folder)}
     if "dataset" in values:
-        values["dataset"] = str(folder / "data")
+        values["dataset"] = str(dataset(way))
     with files.replacing(target) as temporary:
-        log = folder / "log.txt"
+        log, title = folder / "log.txt", f"{way}: {stage} {recipe}"
         pipeline.execute(notebook(stage), temporary, values, title, log, ROOT, sys.stdout)
 
 
-def network_of(way, recipe):
-    """Return the trained network of a recipe."""
-    return checkpoint.load(train(way) / "work" / "train" / recipe / "model.weights.h5")
+def networks(way, recipe):
+    """Return the trained networks of a recipe, by seed."""
+    folder = train(way, recipe)
+    return {
+        seed: checkpoint.load(checkpoint.of_seed(folder, seed))
+        for seed in params.load(SETTINGS).seeds
+    }
 
 
-def measure(way):
-    """Score both recipes, ours with sharpened borders, and HMRF on the test brain."""
-    folder = train(way)
-    subject = bids.subjects(folder / "data", "test")[0]
-    grids = {recipe: params.load(SETTINGS, recipe).preprocess for recipe in RECIPES}
-    networks = {recipe: network_of(way, recipe) for recipe in RECIPES}
-    return summed(scored(subject, grids, networks))
+def measure(way, method):
+    """Score a recipe's networks, plain and with sharpened borders, or HMRF, on the test brain."""
+    subject = bids.subjects(dataset(way), "test")[0]
+    if method == HMRF:
+        grid = params.load(SETTINGS, RECIPES[0]).preprocess
+        return summed(scored_hmrf(subject, grid))
+    grid = params.load(SETTINGS, method).preprocess
+    return summed(scored(subject, grid, networks(way, method)))
 
 
-def scored(subject, grids, networks):
-    """Score networks by recipe, the first with sharpened borders, too, and HMRF: one table."""
-    found = {}
-    for number, (recipe, grid) in enumerate(grids.items()):
-        found[recipe] = evaluation.evaluate_network(networks[recipe], subject, grid)
-        if number == 0:
-            sharp = sharpened(networks[recipe], subject.load(), grid)
-            name = f"{recipe}, borders from intensities"
-            found[name] = evaluation.evaluate_labels(sharp, subject, grid)
-            found["DIPY HMRF"] = evaluation.evaluate_hmrf(subject, grid, 0)
-    tables = [table.assign(method=name) for name, table in found.items() if table is not None]
-    return pd.concat(tables, ignore_index=True)
+def scored(subject, grid, by_seed):
+    """Score networks by seed, plain and with borders from intensities: one table."""
+    found = []
+    for seed, network in by_seed.items():
+        plain = evaluation.evaluate_network(network, subject, grid)
+        sharp = evaluation.evaluate_sharpened(network, subject, grid)
+        found += [
+            plain.assign(seed=seed, borders="network"),
+            sharp.assign(seed=seed, borders="intensities"),
+        ]
+    return pd.concat(found, ignore_index=True)
+
+
+def scored_hmrf(subject, grid):
+    """Score HMRF as if it were a network without seed."""
+    return evaluation.evaluate_hmrf(subject, grid, 0).assign(seed=np.nan, borders="own")
 
 
 def summed(table):
-    """Return a row for each method, level and tissue: mean, median and pooled."""
-    rows, by = [], ("method", "level", "tissue")
-    for names, own in table.groupby(list(by), sort=False):
-        pooled = metrics.table(own, by).iloc[0]
-        row = dict(zip(by, names, strict=True)) | {"n": int(own.dice.count())}
-        for name in ("dice", "iou"):
-            values = own[name].mean(), own[name].median(), pooled[f"{name}_pooled"]
-            labels = (f"{name}_{kind}" for kind in ("mean", "median", "pooled"))
-            row |= {label: round(value, 4) for label, value in zip(labels, values, strict=True)}
-        rows.append(row)
-    return rows
+    """Return a row for each kind of borders, seed, level and tissue: see `tables.scores`."""
+    by = ("borders", "seed", "level", "tissue")
+    whole = metrics.table(table, by)
+    found = tables.scores(whole.rename(columns={"borders": "method"}))
+    found = found.rename(columns={"method": "borders"})
+    found["dice_mean"] = whole.dice_mean
+    found["dice_median"] = table.groupby(list(by), sort=False, dropna=False).dice.median().values
+    return found.round(4).to_dict("records")
 
 
-def key(way):
-    """Return the fingerprint of a way's rows."""
-    return common.key(scored, summed, settings=[trained_key(way), provenance.versions("dipy")])
-
-
-def sharpened(network, one, grid):
-    """Return labels of the fused volume whose borders agree with the image's intensities."""
-    image = one.normalised(grid.top)
-    probabilities = views.volume(network, image, grid)
-    probabilities /= np.maximum(probabilities.sum(axis=-1, keepdims=True), 1e-6)
-    found = refine.refine(image, probabilities, one.mask, one.voxel_mm)
-    return most_probable(found) * one.mask
+def key(way, method):
+    """Return the fingerprint of a method's rows."""
+    if method == HMRF:
+        names = [block[0] for block in WAYS[way]]
+        settings = [WAYS[way], _settings("preprocess", RECIPES[0]), provenance.versions("dipy")]
+        code = (write_dataset, scored_hmrf, summed)
+        return common.key(*code, settings=settings, brain_names=names)
+    return common.key(scored, summed, settings=trained_key(way, method))
 
 
 def zero_shot(model, one, grid):
@@ -191,46 +209,53 @@ def zero_shot(model, one, grid):
 
 
 def measure_animal(network, brain):
-    """Score a recipe's network, trained on a person, on an animal."""
+    """Score a recipe's networks, trained on a person, on an animal: the mean over the seeds."""
     grid = params.load(SETTINGS, network).preprocess
-    return zero_shot(network_of(ANIMALS_FROM, network), load(brain), grid)
+    models = networks(ANIMALS_FROM, network).values()
+    rows = pd.DataFrame([row for model in models for row in zero_shot(model, load(brain), grid)])
+    return rows.groupby("tissue", sort=False).mean().reset_index().to_dict("records")
 
 
 def animal_key(network, brain):
     """Return the fingerprint of an animal's rows."""
-    return common.key(zero_shot, settings=trained_key(ANIMALS_FROM), brain_names=[brain])
+    return common.key(zero_shot, settings=trained_key(ANIMALS_FROM, network), brain_names=[brain])
 
 
 def report(table):
-    """Write the table as Markdown: mean, median and pooled over all patches and slices."""
-    tissues = list(reversed(TISSUES))
-    head = ["train and test", "level", "method"]
-    head += [f"Dice {tissue}: mean / median / pooled" for tissue in tissues]
-    head += ["IoU pooled: WM / GM / CSF", "key"]
+    """Write the table as Markdown: pooled over all patches and slices, mean ± sd over seeds."""
+    head = ["train and test", "level", "method", "borders"]
+    head += [f"Dice {tissue}" for tissue in tables.ORDER]
+    head += ["IoU WM / GM / CSF", "Dice per patch or slice, mean", "median", "key"]
     lines = []
-    small = table[table.level != "volume"].groupby(["way", "level", "method"], sort=False)
+    small = table[table.level != "volume"].groupby(
+        ["way", "level", "method", "borders"], sort=False
+    )
     for names, own in small:
-        own = own.set_index("tissue").loc[tissues]
-        cells = [
-            f"{row.dice_mean:.3f} / {row.dice_median:.3f} / {row.dice_pooled:.3f}"
-            for row in own.itertuples()
-        ]
-        iou = " / ".join(f"{value:.3f}" for value in own.iou_pooled)
-        lines.append([*names, *cells, iou, keys(own)])
+        by_tissue = own.groupby("tissue")
+        mean, sd = by_tissue.mean(numeric_only=True), by_tissue.dice.std()
+        cells = [tables.mean_sd(mean.dice[tissue], sd[tissue]) for tissue in tables.ORDER]
+        for name in ("iou", "dice_mean", "dice_median"):
+            cells.append(" / ".join(f"{mean[name][tissue]:.3f}" for tissue in tables.ORDER))
+        lines.append([*names, *cells, keys(own)])
     common.write_markdown(ACROSS / "fast_labels.md", head, lines, table)
 
 
 def main():
     """Do what is missing or stale, then write the tables."""
-    given = common.parser(__doc__).parse_args()
-    ways = [{"way": way} for way in WAYS]
+    parser = common.parser(__doc__)
+    parser.add_argument("methods", nargs="*", help="recipes to measure now; all unless given")
+    given = parser.parse_args()
+    chosen = given.methods or [*RECIPES, HMRF]
+    jobs = [{"way": way, "method": name} for way in WAYS for name in (*RECIPES, HMRF)]
+    options = {"report": given.report, "wanted": lambda job: job["method"] in chosen}
     table = common.complete(
-        ACROSS / "fast_labels.csv", ways, key, measure, given.report, what="ways"
+        ACROSS / "fast_labels.csv", jobs, key, measure, what="ways and methods", **options
     )
     report(table)
-    animals = [{"network": recipe, "brain": name} for recipe in RECIPES for name in ANIMALS]
+    animals = [{"network": recipe, "brain": name} for recipe in ON_ANIMALS for name in ANIMALS]
+    options["wanted"] = lambda job: job["network"] in chosen
     common.complete(
-        ACROSS / "recipes.csv", animals, animal_key, measure_animal, given.report, what="animals"
+        ACROSS / "recipes.csv", animals, animal_key, measure_animal, what="animals", **options
     )
     print((ACROSS / "fast_labels.md").read_text())
 

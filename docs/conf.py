@@ -16,7 +16,6 @@ import prepare  # noqa: E402
 from patchseg import __version__  # noqa: E402
 
 prepare.notebooks()
-prepare.tables()
 prepare.api()
 
 project, author, release = "patchseg", "The patchseg authors", __version__

@@ -7,8 +7,6 @@ import ast
 from pathlib import Path
 
 import nbformat
-import pandas as pd
-import readme_scores  # of tools/
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -33,13 +31,6 @@ def notebooks():
             if any(WIDGET in output.get("data", {}) for output in cell.get("outputs", [])):
                 cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=IN_JUPYTER)]
         _write(HERE / "notebooks" / Path(name).name, nbformat.writes(notebook))
-
-
-def tables():
-    """Write the tables that are a view of a larger one to docs/tables/."""
-    scores = pd.read_csv(ROOT / "artefacts" / "scores.csv")
-    _write(HERE / "tables" / "tissue_means.md", readme_scores.tissue_means(scores))
-    _write(HERE / "tables" / "filled_patches.md", readme_scores.filled_patches(scores))
 
 
 def api():

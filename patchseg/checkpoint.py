@@ -100,6 +100,11 @@ def use(path):
     return {name: card.get(name) for name in USED}
 
 
+def of_seed(folder, seed):
+    """Return where the weights of a recipe lie that were trained with a seed."""
+    return Path(folder) / f"seed-{seed}{SUFFIX}"
+
+
 def card_path(path):
     """Return where the card of weights lies: NAME.json beside NAME.weights.h5."""
     path = Path(path)

@@ -93,8 +93,8 @@ def score(truth, predicted, spacing):
     ----------
     truth, predicted : ndarray of uint8, one shape, 2D or 3D
         0 background, 1 CSF, 2 GM, 3 WM. Where the truth is 255, unlabelled, nothing is scored.
-    spacing : tuple of float
-        Edge lengths of a voxel in mm.
+    spacing : tuple of float or None
+        Edge lengths of a voxel in mm; None leaves the distances out, which are then NaN.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def score(truth, predicted, spacing):
                 "tissue": tissue,
                 "dice": dice(t, p),
                 "iou": iou(t, p),
-                "hd95_mm": hd95_mm(t, p, spacing),
+                "hd95_mm": np.nan if spacing is None else hd95_mm(t, p, spacing),
                 "avd_percent": avd_percent(t, p),
                 "n_both": n_both,
                 "n_truth": n_truth,
@@ -183,7 +183,7 @@ def table(rows, by):
     table : pandas.DataFrame
         One row for each combination (see `summarise`).
     """
-    groups = rows.groupby(list(by), sort=False, observed=True)
+    groups = rows.groupby(list(by), sort=False, observed=True, dropna=False)
     return pd.DataFrame(
         [dict(zip(by, key, strict=True)) | summarise(group) for key, group in groups]
     )

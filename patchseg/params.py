@@ -88,7 +88,7 @@ class Draw(Patches):
 
 
 class Train(Section):
-    """Training set to network."""
+    """Training set to networks, one for each seed."""
 
     network: Literal["unet", "resunet"]
     levels: Annotated[int, Field(ge=1, le=6)]
@@ -101,10 +101,18 @@ class Train(Section):
     batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
     schedule: Literal["constant", "cosine"]
-    patience: Count
     validation_patches: Count
     precision: Literal["auto", "float32", "mixed_bfloat16"]
-    seed: int
+
+    def seeded(self, seed):
+        """Return the settings of one training."""
+        return Training(**self.model_dump(), seed=seed)
+
+
+class Training(Train):
+    """Training set to one network."""
+
+    seed: Annotated[int, Field(ge=0)]
 
 
 class Evaluate(Section):
@@ -133,7 +141,7 @@ class Across(Section):
 
     brain_pixels: Annotated[float, Field(ge=16, le=1024)]
     draw: Draw
-    train: Train
+    train: Training
     networks: dict[str, Network]
 
 
@@ -172,6 +180,8 @@ class Params(Section):
 
     dataset: str
     compare: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0)]
     cell_timeout_s: Annotated[float, Field(gt=0)] | None = None
     preprocess: Preprocess
     augment: Augment
@@ -180,6 +190,12 @@ class Params(Section):
     recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
     across: Across
     adapt: Adapt
+
+    @model_validator(mode="after")
+    def _seeds_differ(self):
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} name one twice; the same seed gives the same run")
+        return self
 
     @model_validator(mode="after")
     def _patches_fit_network(self):

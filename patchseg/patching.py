@@ -87,22 +87,6 @@ def from_grid(grid, shape, square, interpolation):
     return padded[top : top + h, left : left + w]
 
 
-def pixel_size(shape, size, square, spacing):
-    """Return the edge lengths (mm) of a grid pixel: two floats.
-
-    Parameters
-    ----------
-    shape : tuple of two int
-        Height and width of the slice.
-    size, square
-        See `to_grid`.
-    spacing : sequence of two float
-        Edge lengths (mm) of a pixel of the slice.
-    """
-    h, w = (max(shape),) * 2 if square else shape
-    return spacing[0] * h / size, spacing[1] * w / size
-
-
 def _square_margins(shape):
     """Zeros to add (before, after) along both edges so that a slice of `shape` becomes a square."""
     edge = max(shape)

@@ -96,13 +96,12 @@ def stage_parameters(path, stage, recipe=None):
         return {
             "dataset": settings.dataset,
             "evaluate": settings.evaluate.model_dump(),
+            "seeds": settings.seeds,
             "recipes": grids,
         }
-    return {
-        "dataset": settings.dataset,
-        "recipe": recipe,
-        stage: getattr(settings, stage).model_dump(),
-    }
+    values = {"dataset": settings.dataset, "recipe": recipe}
+    values[stage] = getattr(settings, stage).model_dump()
+    return values | ({"seeds": settings.seeds} if stage == "train" else {})
 
 
 def _execute(notebook, target, values, title, root, timeout_s):

@@ -84,9 +84,9 @@ def grid():
 
 @pytest.fixture
 def train_settings():
-    from patchseg.params import Train
+    from patchseg.params import Training
 
-    return Train(
+    return Training(
         network="unet",
         levels=2,
         features=4,
@@ -98,7 +98,6 @@ def train_settings():
         batch_size=4,
         learning_rate=0.01,
         schedule="cosine",
-        patience=4,
         validation_patches=8,
         precision="float32",
         seed=0,

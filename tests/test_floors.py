@@ -125,8 +125,9 @@ def test_the_evidence_depends_on_weights_settings_and_tables():
     assert set(found["ablation"]["params"]) == {
         f"across.{one}" for one in ("brain_pixels", "draw", "train")
     }
-    recipes = [f"recipes.{name}" for name in ("patchseg", "original")]
-    assert set(found["fast_labels"]["params"]) == {"preprocess", "augment", "train", *recipes}
+    recipes = [f"recipes.{name}" for name in ("patchseg", "no-zoom", "original")]
+    pipeline = {"preprocess", "augment", "train", "seeds"}
+    assert set(found["fast_labels"]["params"]) == {*pipeline, *recipes}
     made = {next(iter(out)) for name in found for out in found[name]["outs"] if name != "notebook"}
     read = {f"artefacts/across/{name}" for name in tables_of(notebook("7_evidence"))}
     assert read <= set(found["notebook"]["deps"]) and read <= made

@@ -76,6 +76,12 @@ CASES = {
         "no-zoom, orignal]",
         "compare names recipe 'orignal', which is unknown",
     ),
+    "a seed twice": ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", r"seeds \[0, 1, 1\] name one twice"),
+    "a seed for one training": (
+        "precision: float32       #",
+        "seed: 0\n  precision: float32  #",
+        r"key 'train.seed' \(value 0\) is unknown",
+    ),
     "not YAML": ("dataset: data", "dataset: [", "not YAML"),
 }
 

@@ -55,12 +55,10 @@ def test_from_grid_undoes_enlarging(h, w, square):
     assert np.array_equal(patching.from_grid(large, (h, w), square, "nearest"), labels)
 
 
-def test_square_keeps_proportions_and_pixel_size():
+def test_square_keeps_proportions():
     image = np.ones((10, 20), np.float32)
     assert patching.to_grid(image, 40, False, "bilinear").mean() == 1
     assert patching.to_grid(image, 40, True, "bilinear").mean() == pytest.approx(0.5, abs=0.03)
-    assert patching.pixel_size((10, 20), 40, True, (1.0, 1.0)) == (0.5, 0.5)
-    assert patching.pixel_size((10, 20), 40, False, (1.0, 2.0)) == (0.25, 1.0)
 
 
 def test_keep_mask_drops_empty_patches_but_a_share():

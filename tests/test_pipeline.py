@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import psutil
 import pytest
 from ruamel.yaml import YAML
@@ -27,8 +28,8 @@ SMOKE = {
         "levels": 2,
         "features": 4,
         "blocks": 1,
-        "epochs": 6,
-        "steps_per_epoch": 30,
+        "epochs": 4,
+        "steps_per_epoch": 24,
         "batch_size": 4,
         "validation_patches": 8,
     },
@@ -60,7 +61,7 @@ def project(folder):
     params = yaml.load(folder / "params.yaml")
     for section, values in SMOKE.items():
         params[section].update(values)
-    params["compare"] = ["patchseg"]
+    params["compare"], params["seeds"] = ["patchseg"], [0, 1]
     yaml.dump(params, folder / "params.yaml")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
@@ -114,12 +115,13 @@ def test_repro_says_what_it_does_and_writes_every_artefact(finished):
         f"{s}: started"
         for s in ("preprocess patchseg", "augment patchseg", "train patchseg", "evaluate")
     ]
-    assert said.count("validation Dice") == 6
+    assert said.count("validation Dice") == 2 * 5  # four epochs, and what is kept
     made = digests(folder)
     for name in (
         "scores.csv",
         "scores.json",
         "scores.md",
+        "differences.md",
         "fold_sizes.csv",
         "4_evaluate.ipynb",
         "figures/slice.png",
@@ -127,6 +129,30 @@ def test_repro_says_what_it_does_and_writes_every_artefact(finished):
         "patchseg/zoom_in.png",
     ):
         assert f"artefacts/{name}" in made
+
+
+@pytest.mark.slow
+def test_a_run_reproduces_itself_and_a_moved_score_differs(finished):
+    folder, _ = finished
+    for command, code in (("publish", 0), ("verdict", 0)):
+        assert dev_command(folder, command).returncode == code
+    scores = folder / "artefacts" / "scores.csv"
+    rows = pd.read_csv(scores)
+    assert set(rows.seed.dropna()) == {0, 1}
+    moved = rows.assign(dice=rows.dice.where(rows.level != "volume", 0.1))
+    try:
+        moved.to_csv(scores, index=False)
+        told = dev_command(folder, "verdict")
+        assert told.returncode == 1 and "patchseg volume WM" in told.stdout
+    finally:
+        files.write_table(rows, scores)
+
+
+def dev_command(folder, name):
+    """Run a command of `patchseg dev` in a project."""
+    command = [sys.executable, "-m", "patchseg", "dev", name]
+    environ = environment(folder)
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
 
 
 @pytest.mark.slow
@@ -219,9 +245,9 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it_and_a_hand_run_nothi
 def test_killed_in_preprocess_and_in_train_it_goes_on_to_the_same_bytes(finished, tmp_path):
     folder = project(tmp_path)
     kill_when(folder, "preprocess patchseg: started")
-    kill_when(folder, "epoch   2/6")
+    kill_when(folder, "epoch   2/4")
     assert not list((folder / "work" / "train").rglob("*.h5"))
-    (state,) = (folder / "build" / "state").rglob("state.npz")
+    (state,) = (folder / "build" / "state").rglob("seed-0.npz")
     repro(folder)
     assert not state.exists()
     assert digests(folder) == digests(finished[0])

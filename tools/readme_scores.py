@@ -1,4 +1,4 @@
-"""Put the table of results into the README; docs/prepare.py takes other tables from here."""
+"""Put the table of results into the README."""
 
 from pathlib import Path
 
@@ -43,37 +43,6 @@ def results(zoo, curve):
         seconds = " / ".join(f"{row.seconds:.0f}" for row in rows)
         lines.append([brain, *dice, learned, seconds])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def tissue_means(scores):
-    """Mean of the three tissues: patches pooled, slices and volume as the mean over them."""
-    lines = [
-        "| method | patches, pooled Dice | slices, Dice | slices, IoU | volume, Dice |",
-        "|---|---|---|---|---|",
-    ]
-    for method, rows in scores.groupby("method", sort=False):
-        mean = rows.groupby("level")[["dice_pooled", "dice_mean", "iou_mean"]].mean()
-        values = (
-            mean.dice_pooled["patch"],
-            mean.dice_mean["slice"],
-            mean.iou_mean["slice"],
-            mean.dice_mean["volume"],
-        )
-        lines.append(f"| {method} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def filled_patches(scores):
-    """Dice per patch, over the patches of which the tissue fills at least 1 %: mean and median."""
-    lines = ["| method | patches | Dice WM / GM / CSF, mean | median |", "|---|---|---|---|"]
-    for method, rows in scores[scores.level == "patch"].groupby("method", sort=False):
-        rows = rows.set_index("tissue").loc[ORDER]
-        mean, median = (
-            " / ".join(f"{value:.3f}" for value in rows[f"dice_filled_{name}"])
-            for name in ("mean", "median")
-        )
-        lines.append(f"| {method} | {' / '.join(map(str, rows.n_filled))} | {mean} | {median} |")
-    return "\n".join(lines) + "\n"
 
 
 def filled(text, table):

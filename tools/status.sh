@@ -8,4 +8,5 @@ if echo "$planned" | grep -q "^Running stage"; then
     echo "the stages above are out of date: run 'make repro' and commit dvc.lock and artefacts/" >&2
     exit 1
 fi
-git diff --exit-code --stat -- artefacts dvc.lock README.md
+cmp artefacts/scores.csv published/scores.csv || { echo "run 'make publish' and commit published/" >&2; exit 1; }
+git diff --exit-code --stat -- artefacts dvc.lock published README.md

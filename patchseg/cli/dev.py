@@ -134,3 +134,34 @@ def stage(
     from patchseg import pipeline
 
     pipeline.run_stage(name, recipe, out)
+
+
+Tolerance = Annotated[
+    float | None,
+    typer.Option(min=0, help="Of Dice, outside the published seeds; that of params.yaml if none."),
+]
+
+
+@app.command()
+def verdict(tolerance: Tolerance = None):
+    """Say whether the last `dvc repro` reproduces the published scores; exit code 1 if not."""
+    from patchseg import params
+    from patchseg.core.files import project_root
+    from patchseg.scoring import verdict
+
+    root = project_root()
+    reproduced, said = verdict.of_run(root, params.load(root / params.NAME), tolerance)
+    print(said)
+    raise typer.Exit(not reproduced)
+
+
+@app.command()
+def publish():
+    """Make the scores of the last `dvc repro` the published ones (the folder published/)."""
+    from patchseg import params
+    from patchseg.core.files import project_root
+    from patchseg.scoring import verdict
+
+    root = project_root()
+    verdict.publish(root, params.load(root / params.NAME))
+    print(f"{root / verdict.PUBLISHED}: the last run's scores")

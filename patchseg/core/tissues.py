@@ -27,9 +27,8 @@ def is_tissue(labels):
 def most_probable(probabilities):
     """Give each pixel what is most probable there: a tissue, or the background that they leave.
 
-    The one rule from probabilities to labels: it chooses the epoch of a training, makes the labels
-    of a result and what is scored. Where the tissues sum to 1, as inside a brain, the background is
-    never chosen.
+    The one rule from probabilities to labels: it makes the labels of a result and what is scored.
+    Where the tissues sum to 1, as inside a brain, the background is never chosen.
 
     Parameters
     ----------

@@ -56,30 +56,44 @@ def zoomed_pairs(pairs):
 
 
 def learning_curve(history):
-    """Plot loss and validation Dice over the epochs of a history (see `loop.fit`)."""
+    """Plot loss and validation Dice over the epochs of one or more trainings.
+
+    Lines are means over the seeds, bands go from the least to the most. The epochs over which the
+    weights are averaged are shaded.
+
+    Parameters
+    ----------
+    history : pandas.DataFrame
+        Of `loop.fit_seeds`.
+    """
     figure = Picture(figsize=(8.5, 3.4), layout="constrained")
     loss, dice = figure.subplots(1, 2)
-    loss.plot(history.epoch, history.loss, color=LINES[0], marker=".")
+    _line(loss, history, "epoch", "loss", LINES[0], "-", marker=".")
     loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
     for number, tissue in enumerate(reversed(TISSUES)):
-        dice.plot(
-            history.epoch,
-            history[f"val_dice_{tissue}"],
-            color=LINES[number],
-            linestyle=STYLES[number],
-            marker=".",
-            label=tissue,
-        )
-    best = int(history.val_dice.argmax())
-    dice.axvline(
-        history.epoch[best],
-        color="grey",
-        linewidth=0.8,
-        label=f"best mean, epoch {history.epoch[best]}",
-    )
+        column = f"val_dice_{tissue}"
+        style = {"marker": ".", "label": tissue}
+        _line(dice, history, "epoch", column, LINES[number], STYLES[number], **style)
+    epochs = history.epoch.max()
+    half = epochs // 2 + 0.5, epochs + 0.5
+    dice.axvspan(*half, color="grey", alpha=0.15, linewidth=0, label="weights averaged")
+    loss.axvspan(*half, color="grey", alpha=0.15, linewidth=0)
+    for axes in (loss, dice):
+        axes.set_xlim(0.5, epochs + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     dice.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
     dice.legend(loc="lower right")
+    seeds = history.seed.nunique()
+    figure.suptitle(f"mean of {seeds} seeds, least to most" if seeds > 1 else "one seed")
     return figure
+
+
+def _line(axes, table, x, y, color, linestyle, **style):
+    """Plot the mean of y by x as a line, and from its least to its most as a band."""
+    by_x = table.groupby(x)[y]
+    middle, least, most = by_x.mean(), by_x.min(), by_x.max()
+    axes.fill_between(middle.index, least, most, color=color, alpha=0.2, linewidth=0)
+    axes.plot(middle.index, middle, color=color, linestyle=linestyle, **style)
 
 
 def loss_curve(losses):
@@ -132,28 +146,29 @@ def tissue_maps(title, image, truth, predicted):
 def fold_sizes(curve):
     """Plot Dice against fold size, a panel a tissue and a line a recipe.
 
+    Lines are means over the seeds, bands go from the least to the most.
+
     Parameters
     ----------
     curve : pandas.DataFrame
-        Columns recipe, fold_size, tissue, dice.
+        Columns recipe, seed, fold_size, tissue, dice.
     """
-    figure = Picture(figsize=(10, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(TISSUES), sharey=True)
+    figure = Picture(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(TISSUES))
+    sizes = sorted(curve.fold_size.unique())
     for axes, tissue in zip(panels, reversed(TISSUES), strict=True):
         own = curve[curve.tissue == tissue].groupby("recipe", sort=False)
         for number, (recipe, rows) in enumerate(own):
-            axes.plot(
-                rows.fold_size,
-                rows.dice,
-                color=LINES[number % 3],
-                linestyle=STYLES[number % 3],
-                marker="os^"[number % 3],
-                label=recipe,
-            )
+            style = {"marker": "os^"[number % 3], "label": recipe}
+            _line(axes, rows, "fold_size", "dice", LINES[number % 3], STYLES[number % 3], **style)
         axes.axvline(1, color="grey", linewidth=0.8)
-        axes.set(title=tissue, xlabel="fold size (1 = as trained)")
-        sizes = sorted(curve.fold_size.unique())
+        axes.set(title=tissue, xlabel="fold size (1 = as it is)", xscale="log")
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        axes.minorticks_off()
     panels[0].set_ylabel("Dice, pooled over patches")
-    panels[0].legend(loc="lower center")
+    handles, names = panels[0].get_legend_handles_labels()
+    seeds = curve.seed.nunique()
+    title = f"mean of {seeds} seeds, least to most" if seeds > 1 else None
+    place = {"loc": "outside lower center", "ncols": len(names), "frameon": False}
+    figure.legend(handles, names, title=title, **place)
     return figure

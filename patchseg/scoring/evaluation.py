@@ -8,12 +8,50 @@ from patchseg import metrics, patching
 from patchseg.core.progress import progress
 from patchseg.core.tissues import TISSUES, UNLABELLED, is_tissue, most_probable
 from patchseg.images.grid import AXES
-from patchseg.inference import views
+from patchseg.inference import refine, views
 from patchseg.patching import slices
 from patchseg.preprocess import cut_slices
 from patchseg.scoring import baseline
 
-JOBS = 2  # processes for the surface distances, which take most of the time
+JOBS = 2  # processes for the surface distances
+BATCH = 64  # patches that pass the network at once
+SLICES = 16  # of which patches are gathered for it
+
+
+def evaluate(networks, subjects, grids, seed):
+    """Score all recipes, the first one also with borders from intensities, and HMRF.
+
+    Parameters
+    ----------
+    networks : dict of (str, int) to keras.Model
+        By recipe and seed.
+    subjects : list of patchseg.datasets.bids.Subject
+    grids : dict of str to patchseg.params.Preprocess
+        By recipe; the first is that of the row with the borders, and of HMRF.
+    seed : int
+        Of HMRF, which can break down; a line then says that it has no rows for this subject.
+
+    Returns
+    -------
+    rows : pandas.DataFrame
+        As `evaluate_network` gives them, with columns `method` and `seed` (NaN for HMRF).
+    """
+    main, found = next(iter(grids)), []
+    for (name, own), network in networks.items():
+        for subject in subjects:
+            rows = evaluate_network(network, subject, grids[name])
+            found.append(rows.assign(method=name, seed=own))
+    for (name, own), network in networks.items():
+        for subject in subjects if name == main else ():
+            rows = evaluate_sharpened(network, subject, grids[name])
+            found.append(rows.assign(method=f"{name}, borders from intensities", seed=own))
+    for subject in subjects:
+        rows = evaluate_hmrf(subject, grids[main], seed)
+        if rows is None:
+            print(f"DIPY HMRF broke down on {subject.name}: no rows")
+        else:
+            found.append(rows.assign(method="DIPY HMRF", seed=np.nan))
+    return pd.concat(found, ignore_index=True)
 
 
 def evaluate_network(network, subject, grid):
@@ -36,12 +74,25 @@ def evaluate_network(network, subject, grid):
     one = subject.load()
     image, tasks = one.normalised(grid.top), []
     for axis in progress(grid.axes, subject.name):
-        for index, patches, truth in cut_slices(image, one.labels, grid, axis):
-            found = views.predict(network, patches, len(patches))
-            whole = reassemble(found, grid, slices(image, axis)[index])
-            tasks += _slice_tasks(one, grid, axis, index, truth, most_probable(found), whole)
+        stack = slices(image, axis)
+        for index, truth, found in _predicted(network, image, one.labels, grid, axis):
+            whole = reassemble(found, grid, stack[index])
+            tasks += _slice_tasks(one, axis, index, truth, most_probable(found), whole)
     fused = most_probable(views.volume(network, image, grid))
     return _score([*tasks, _volume_task(one, fused)]).assign(subject=subject.name)
+
+
+def evaluate_sharpened(network, subject, grid):
+    """Score a network's volume whose borders follow the image's own intensities.
+
+    In the same places as `evaluate_network`: see `refine` and `evaluate_labels`.
+    """
+    one = subject.load()
+    image = one.normalised(grid.top)
+    probabilities = views.volume(network, image, grid)
+    probabilities /= np.maximum(probabilities.sum(axis=-1, keepdims=True), 1e-6)
+    found = refine.refine(image, probabilities, one.mask, one.voxel_mm)
+    return evaluate_labels(most_probable(found) * one.mask, subject, grid)
 
 
 def evaluate_hmrf(subject, grid, seed):
@@ -71,7 +122,7 @@ def evaluate_labels(predicted, subject, grid):
         stack = slices(predicted, axis)
         cuts = (cut_slices(image, labels, grid, axis) for labels in (one.labels, predicted))
         for (index, _, truth), (_, _, patches) in zip(*cuts, strict=True):
-            tasks += _slice_tasks(one, grid, axis, index, truth, patches, stack[index])
+            tasks += _slice_tasks(one, axis, index, truth, patches, stack[index])
     return _score([*tasks, _volume_task(one, predicted)]).assign(subject=subject.name)
 
 
@@ -94,13 +145,26 @@ def reassemble(probabilities, grid, image):
     return most_probable(own) * (image > 0)
 
 
-def _slice_tasks(one, grid, axis, index, truth, patches, whole):
-    """List what to score of a slice and its patches: place, truth, prediction and spacing."""
+def _predicted(network, image, labels, grid, axis):
+    """Yield number, true labels and probabilities of each slice's patches along an axis."""
+    cuts = list(cut_slices(image, labels, grid, axis))
+    for start in range(0, len(cuts), SLICES):
+        some = cuts[start : start + SLICES]
+        patches = np.concatenate([patches for _, patches, _ in some])
+        found = np.split(views.predict(network, patches, BATCH), len(some))
+        for (index, _, truth), probabilities in zip(some, found, strict=True):
+            yield index, truth, probabilities
+
+
+def _slice_tasks(one, axis, index, truth, patches, whole):
+    """List what to score of a slice and its patches: place, truth, prediction and spacing.
+
+    Patches have no spacing: their edges cut through tissues, so distances there mean nothing.
+    """
     own = slices(one.labels, axis)[index]
     spacing = np.delete(one.voxel_mm, AXES.index(axis))
-    pixel = patching.pixel_size(own.shape, grid.slice_size, grid.square, spacing)
     pairs = enumerate(zip(truth, patches, strict=True))
-    tasks = [(("patch", axis, index, number), *pair, pixel) for number, pair in pairs]
+    tasks = [(("patch", axis, index, number), *pair, None) for number, pair in pairs]
     return [*tasks, (("slice", axis, index, -1), own, whole, spacing)]
 
 
@@ -124,6 +188,17 @@ def _score_chunk(tasks):
         for place, *pair, spacing in tasks
         for row in metrics.score(*pair, spacing)
     ]
+
+
+def fold_curves(networks, subjects, grids, settings):
+    """Return `fold_curve` of all networks by recipe and seed, with columns `recipe` and `seed`."""
+    return pd.concat(
+        [
+            fold_curve(network, subjects, grids[name], settings).assign(recipe=name, seed=seed)
+            for (name, seed), network in networks.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def fold_curve(network, subjects, grid, settings):
@@ -152,9 +227,8 @@ def fold_curve(network, subjects, grid, settings):
                 update={"slice_size": int(size * grid.slice_size), "every": settings.fold_every}
             )
             for axis in grid.axes:
-                for _, patches, truth in cut_slices(image, one.labels, resized, axis):
-                    found = most_probable(views.predict(network, patches, 64))
-                    predicted = np.where(truth == UNLABELLED, 0, found)
+                for _, truth, found in _predicted(network, image, one.labels, resized, axis):
+                    predicted = np.where(truth == UNLABELLED, 0, most_probable(found))
                     row += [
                         metrics.overlap_counts(truth == label, predicted == label)
                         for label in range(1, len(TISSUES) + 1)

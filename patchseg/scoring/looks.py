@@ -3,6 +3,7 @@
 import numpy as np
 
 from patchseg.core.tissues import most_probable
+from patchseg.images.grid import AXES
 from patchseg.inference import views
 from patchseg.patching import slices
 from patchseg.preprocess import cut_slices
@@ -69,8 +70,16 @@ class Looks:
         return self._patch(ranked.index[len(ranked) // 2], ranked.iloc[len(ranked) // 2])
 
     def median_slice(self):
-        """Return (title, image, true labels, predicted labels) of the slice of median Dice."""
+        """Return (title, image, true labels, predicted labels) of the slice of median Dice.
+
+        Of those along the axis that cuts a volume into its largest slices, so that a block of a
+        brain shows a whole one.
+        """
         ranked = self._ranked("slice")
+        shape = next(iter(self._subjects.values())).load().image.shape
+        largest = min(self._grid.axes, key=lambda axis: shape[AXES.index(axis)])
+        whole = ranked[ranked.index.get_level_values("axis") == largest]
+        ranked = whole if len(whole) else ranked
         place, row = ranked.index[len(ranked) // 2], ranked.iloc[len(ranked) // 2]
         image, truth, _, _, found = self._cut(place)
         _, axis, index, _ = place

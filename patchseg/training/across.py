@@ -21,7 +21,7 @@ class Recipe:
     Attributes
     ----------
     draw : patchseg.params.Draw
-    train : patchseg.params.Train
+    train : patchseg.params.Training
     brains : list of str
         To train on, those of the network that it starts from not included.
     start : str or None
@@ -31,7 +31,7 @@ class Recipe:
     """
 
     draw: params.Draw
-    train: params.Train
+    train: params.Training
     brains: list
     start: str | None
     kept: float
@@ -59,7 +59,10 @@ def settings(path, name):
         path, params.Draw, across.draw.model_dump() | own.draw, f"across.networks.{name}.draw: "
     )
     training = params.check(
-        path, params.Train, across.train.model_dump() | own.train, f"across.networks.{name}.train: "
+        path,
+        params.Training,
+        across.train.model_dump() | own.train,
+        f"across.networks.{name}.train: ",
     )
     if own.start is not None and (
         own.start == name or own.start not in across.networks or across.networks[own.start].start
@@ -118,6 +121,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         "key": today,
     }
     checkpoint.save(network, checkpoint.read_card(learned)["architecture"], weights, **known)
+    state.unlink(missing_ok=True)
     return weights
 
 

@@ -28,7 +28,7 @@ def batches(images, labels, settings, epoch):
     ----------
     images, labels : (n, p, p) array-likes of float16 and uint8
         They may be memory-mapped.
-    settings : patchseg.params.Train
+    settings : patchseg.params.Training
     epoch : int
 
     Yields

@@ -1,8 +1,14 @@
-"""A training loop that can be killed at any moment and goes on exactly where it was."""
+"""A training loop that can be killed at any moment and goes on exactly where it was.
+
+What a training ends with hangs on its last few batches: the weights still swing, the statistics of
+the batch normalisation lag behind them, and the last layer is in the middle of a step. So the
+network that is kept has the mean of the weights over the second half of the training (Izmailov
+2018), statistics that are measured for these weights, and a last layer that was trained on alone
+until it fits them. No epoch is picked, and the validation set decides nothing.
+"""
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -22,6 +28,10 @@ from patchseg.training.losses import LOSSES
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
 """Their versions may change the bits of weights."""
+SETTLING = 512
+"""At most so many batches, to measure the statistics of the batch normalisation at the end."""
+LAST_LAYER = {"steps": 128, "learning_rate": 0.01}
+"""How the last layer is trained on alone at the end; the rate falls to 0 as a cosine."""
 
 
 def validation_dice(network, images, labels):
@@ -59,7 +69,7 @@ def compiled(architecture, settings):
     ----------
     architecture : dict
         The arguments of `unet.build`.
-    settings : patchseg.params.Train
+    settings : patchseg.params.Training
 
     Returns
     -------
@@ -77,23 +87,15 @@ def compiled(architecture, settings):
     return network
 
 
-def _save_state(path, network, key, history, best):
-    variables = [
-        np.asarray(ops.convert_to_numpy(v))
-        for v in (*network.variables, *network.optimizer.variables)
-    ]
-    log = json.dumps({"key": key, "history": history})
+def _save_state(path, network, key, history, mean):
+    arrays = {f"v{i}": v for i, v in enumerate(_values(_variables(network)))}
+    arrays |= {f"mean{i}": v for i, v in enumerate(mean or [])}
     with replacing(path) as temporary:
-        np.savez(
-            temporary,
-            log=log,
-            **{f"v{i}": v for i, v in enumerate(variables)},
-            **{f"best{i}": v for i, v in enumerate(best)},
-        )
+        np.savez(temporary, log=json.dumps({"key": key, "history": history}), **arrays)
 
 
 def _load_state(path, network, key):
-    """Restore network and optimizer; return history and best weights, None without a state."""
+    """Restore network and optimizer; return history and mean weights, None without a state."""
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as state:
@@ -101,13 +103,23 @@ def _load_state(path, network, key):
         if log["key"] != key:
             print("a killed run had other code, settings or data: training starts anew", flush=True)
             return None
-        for i, variable in enumerate((*network.variables, *network.optimizer.variables)):
+        for i, variable in enumerate(_variables(network)):
             variable.assign(state[f"v{i}"])
-        return log["history"], [state[f"best{i}"] for i in range(len(network.variables))]
+        means = sum(name.startswith("mean") for name in state.files)
+        return log["history"], [state[f"mean{i}"] for i in range(means)] or None
+
+
+def _variables(network):
+    """Return all that the next batch depends on."""
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _values(variables):
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def fit(training, validation, settings, weights_path, state_path, start=None):
-    """Train a network and keep the weights of the best validation Dice; resume after a kill.
+    """Train a network and keep the mean of its weights over the second half; resume after a kill.
 
     One line an epoch is printed, those of a resumed training's earlier epochs included. After each
     epoch everything that the next one depends on (weights, optimizer, history) is written to
@@ -118,23 +130,53 @@ def fit(training, validation, settings, weights_path, state_path, start=None):
     ----------
     training, validation : pairs of (n, p, p) array-likes
         Images (float16 in [0, 1]) and labels (uint8).
-    settings : patchseg.params.Train
+    settings : patchseg.params.Training
     weights_path : str or Path
-        Gets the best weights (.weights.h5), with the architecture beside them (.json).
+        Gets the mean weights (.weights.h5), with the architecture beside them (.json).
     state_path : str or Path
-        Removed at the end.
+        Stays, so that a later call with the same arguments has nothing to train.
     start : str or Path, optional
         Weights of the same architecture to begin with; random ones unless given.
 
     Returns
     -------
     network : keras.Model
-        With the best weights.
+        With the mean weights.
     history : pandas.DataFrame
-        One row an epoch: epoch, learning_rate, loss, val_dice and val_dice of each tissue.
+        One row an epoch: epoch, learning_rate, loss, val_dice and val_dice of each tissue, of the
+        weights at its end.
     """
     with deterministic(settings.seed):
         return _fit(training, validation, settings, weights_path, Path(state_path), start)
+
+
+def fit_seeds(training, validation, settings, seeds, folder, states):
+    """Train one network for each seed; each is what it would be alone.
+
+    Parameters
+    ----------
+    training, validation : pairs of (n, p, p) array-likes
+        See `fit`.
+    settings : patchseg.params.Train
+    seeds : list of int
+    folder, states : str or Path
+        Folders for the weights (see `checkpoint.of_seed`) and for what a killed run goes on from,
+        which is removed at the end.
+
+    Returns
+    -------
+    history : pandas.DataFrame
+        As `fit` gives it, with a column `seed`.
+    """
+    histories, left = [], [Path(states) / f"seed-{seed}.npz" for seed in seeds]
+    for seed, state in zip(seeds, left, strict=True):
+        print(f"seed {seed}", flush=True)
+        weights = checkpoint.of_seed(folder, seed)
+        _, history = fit(training, validation, settings.seeded(seed), weights, state)
+        histories.append(history.assign(seed=seed))
+    for state in left:
+        state.unlink()
+    return pd.concat(histories, ignore_index=True)
 
 
 def _fit(training, validation, settings, weights_path, state_path, start):
@@ -147,26 +189,81 @@ def _fit(training, validation, settings, weights_path, state_path, start):
     if start:
         network.load_weights(start)
     key = _key(training, validation, settings, start)
-    history, best = _load_state(state_path, network, key) or ([], None)
+    history, mean = _load_state(state_path, network, key) or ([], None)
     for row in history:
         _report(row, settings.epochs)
     for epoch in range(len(history), settings.epochs):
-        if _stalled(history, settings.patience):
-            break
-        history.append(_epoch(network, training, validation, settings, epoch))
-        if _best_epoch(history) == epoch:
-            best = [np.asarray(ops.convert_to_numpy(v)) for v in network.variables]
-        _save_state(state_path, network, key, history, best)
-        _report(history[-1], settings.epochs)
-    for variable, value in zip(network.variables, best, strict=True):
-        variable.assign(value)
+        row, mean = _epoch(network, training, validation, settings, epoch, mean)
+        history.append(row)
+        _save_state(state_path, network, key, history, mean)
+        _report(row, settings.epochs)
+    network.set_weights(mean)
+    measure_statistics(network, training, settings)
+    fit_last_layer(network, training, settings)
+    print(f"weights that are kept:     {_said(validation_dice(network, *validation))}", flush=True)
     checkpoint.save(network, architecture, weights_path)
-    os.remove(state_path)
     return network, pd.DataFrame(history)
 
 
+def measure_statistics(network, training, settings):
+    """Measure the statistics of the batch normalisation for the weights as they are, in place.
+
+    They become the plain mean over batches of the whole training set, the same ones whatever the
+    seed. Those that Keras keeps while it trains are of weights that have moved on since.
+
+    Parameters
+    ----------
+    network : keras.Model
+    training : pair of (n, p, p) array-likes
+        Images (float16 in [0, 1]) and labels (uint8).
+    settings : patchseg.params.Training
+        Its `batch_size` and `flips` say what the batches are.
+    """
+    own = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
+    momenta = [one.momentum for one in own]
+    steps = min(SETTLING, max(1, len(training[0]) // settings.batch_size))
+    for seen, (x, _) in enumerate(_same_batches(training, settings, steps)):
+        for layer in own:
+            layer.momentum = seen / (seen + 1)
+        network(x, training=True)
+    for layer, momentum in zip(own, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def fit_last_layer(network, training, settings):
+    """Train the last layer alone until it fits the others, in place.
+
+    It says how much of each feature speaks for which tissue, so it is what shifts borders. The
+    batches are the same ones whatever the seed.
+
+    Parameters
+    ----------
+    network, training, settings
+        See `measure_statistics`; `loss` counts, too.
+    """
+    steps, rate = LAST_LAYER["steps"], LAST_LAYER["learning_rate"]
+    last = [one for one in network.layers if isinstance(one, keras.layers.Conv2D)][-1]
+    for layer in network.layers:
+        layer.trainable = layer is last
+    decay = keras.optimizers.schedules.CosineDecay(rate, steps)
+    network.compile(keras.optimizers.Adam(decay), LOSSES[settings.loss][1])
+    for x, y in _same_batches(training, settings, steps):
+        _step(network, x, y)
+    for layer in network.layers:
+        layer.trainable = True
+
+
+def _same_batches(training, settings, steps):
+    """Return batches that are the same for each seed."""
+    return batches(
+        *training,
+        settings.model_copy(update={"seed": 0, "steps_per_epoch": steps}),
+        settings.epochs,
+    )
+
+
 def architecture_of(settings):
-    """Return the arguments of `unet.build` for a `params.Train`."""
+    """Return the arguments of `unet.build` for a `params.Training`."""
     return {
         "kind": settings.network,
         "levels": settings.levels,
@@ -193,23 +290,38 @@ def _key(training, validation, settings, start):
     )
 
 
-def _epoch(network, training, validation, settings, epoch):
-    """Train for one epoch; return its row of the history."""
+def _epoch(network, training, validation, settings, epoch, mean):
+    """Train for one epoch; return its row of the history, and the mean weights so far.
+
+    They are the mean over all batches of the second half of the epochs, None before it.
+    """
     rate = float(ops.convert_to_numpy(network.optimizer.learning_rate))
     steps = progress(
         batches(*training, settings, epoch),
         f"epoch {epoch + 1}/{settings.epochs}",
         settings.steps_per_epoch,
     )
-    losses = [_step(network, x, y) for x, y in steps]
+    losses, counted = [], (epoch - settings.epochs // 2) * settings.steps_per_epoch
+    for number, (x, y) in enumerate(steps, start=1):
+        losses.append(_step(network, x, y))
+        if counted >= 0:
+            mean = _moved(mean, _values(network.variables), counted + number)
     dice = validation_dice(network, *validation)
-    return {
+    row = {
         "epoch": epoch + 1,
         "learning_rate": rate,
         "loss": float(np.mean(losses)),
         "val_dice": float(dice.mean()),
         **{f"val_dice_{tissue}": float(value) for tissue, value in zip(TISSUES, dice, strict=True)},
     }
+    return row, mean
+
+
+def _moved(mean, values, count):
+    """Return the mean of `count` values, of which all but the last have a mean already."""
+    if mean is None:
+        return values
+    return [old + (new - old) / count for old, new in zip(mean, values, strict=True)]
 
 
 def _step(network, x, y):
@@ -219,21 +331,16 @@ def _step(network, x, y):
 
 
 def _report(row, epochs):
-    tissues = "  ".join(f"{tissue} {row[f'val_dice_{tissue}']:.3f}" for tissue in reversed(TISSUES))
-    print(
-        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  validation Dice"
-        f" {row['val_dice']:.4f}  ({tissues})",
-        flush=True,
-    )
+    dice = [row[f"val_dice_{tissue}"] for tissue in TISSUES]
+    print(f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  {_said(dice)}", flush=True)
+
+
+def _said(dice):
+    """Say the validation Dice of CSF, GM and WM, in this order."""
+    pairs = reversed(list(zip(TISSUES, dice, strict=True)))
+    tissues = "  ".join(f"{tissue} {value:.3f}" for tissue, value in pairs)
+    return f"validation Dice {np.mean(dice):.4f}  ({tissues})"
 
 
 def _digest(array):
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-
-
-def _best_epoch(history):
-    return int(np.argmax([row["val_dice"] for row in history]))
-
-
-def _stalled(history, patience):
-    return bool(history) and len(history) - 1 - _best_epoch(history) >= patience

@@ -85,7 +85,7 @@ def keys_of_benchmarks():
         "adaptation": adaptation.key(**adaptation.job("chimp", 1)),
         "patchseg": segmentation.key("chimp", "patchseg"),
         "DIPY HMRF": segmentation.key("chimp", "DIPY HMRF"),
-        "fast_labels": fast_labels.key("eve to nii2mesh"),
+        "fast_labels": fast_labels.key("eve to nii2mesh", "no-zoom"),
         "recipes": fast_labels.animal_key("patchseg", "chimp"),
     }
 

@@ -10,7 +10,7 @@ from patchseg import figures, metrics
 from patchseg.core.tissues import COLOURS
 from patchseg.datasets import bids
 from patchseg.params import Evaluate
-from patchseg.scoring import baseline, evaluation, tables
+from patchseg.scoring import baseline, evaluation
 from patchseg.scoring.looks import Looks
 
 
@@ -100,24 +100,51 @@ def test_hmrf_that_breaks_down_gives_none(subject, grid, monkeypatch):
     assert evaluation.evaluate_hmrf(subject, grid, seed=0) is None
 
 
+def test_all_recipes_and_seeds_are_scored_and_the_first_also_with_borders(
+    subject, grid, monkeypatch, capsys
+):
+    coarse = grid.model_copy(update={"axes": ["axial"], "every": 8})
+    networks = {(name, seed): Thresholds() for name in "ab" for seed in (3, 5)}
+    rows = evaluation.evaluate(networks, [subject], {"a": coarse, "b": coarse}, seed=0)
+    assert rows.method.unique().tolist() == ["a", "b", "a, borders from intensities", "DIPY HMRF"]
+    assert rows[rows.method != "DIPY HMRF"].groupby("method").seed.unique().map(set).tolist() == (
+        [{3, 5}] * 3
+    )
+    assert rows[rows.method == "DIPY HMRF"].seed.isna().all()
+    table = metrics.table(rows, ("method", "seed", "level", "tissue"))
+    assert len(table) == 7 * 3 * 3  # HMRF has no seed and is not lost
+    monkeypatch.setattr(evaluation, "evaluate_hmrf", lambda *_: None)
+    rows = evaluation.evaluate(networks, [subject], {"a": coarse, "b": coarse}, seed=0)
+    assert "DIPY HMRF" not in set(rows.method) and "broke down on sub-c" in capsys.readouterr().out
+
+
+def test_fold_curves_name_recipe_and_seed(subject, grid):
+    settings = Evaluate(fold_sizes=[1], fold_every=8, seed=0)
+    networks = {("a", 0): Thresholds(), ("a", 1): Thresholds()}
+    curves = evaluation.fold_curves(networks, [subject], {"a": grid}, settings)
+    assert curves.groupby(["recipe", "seed"]).size().to_dict() == {("a", 0): 3, ("a", 1): 3}
+
+
+def test_sharpened_borders_are_scored_in_the_same_places(subject, grid):
+    network, places = Thresholds(), ["level", "axis", "slice"]
+    found = evaluation.evaluate_sharpened(network, subject, grid)
+    assert found[found.level == "volume"].dice.min() > 0.85
+    plain = evaluation.evaluate_network(network, subject, grid)
+    both = [set(map(tuple, one[places].to_numpy())) for one in (found, plain)]
+    assert both[0] == both[1]
+
+
+def test_patches_have_no_distances(rows):
+    assert rows[rows.level == "patch"].hd95_mm.isna().all()
+    assert rows[rows.level == "slice"].hd95_mm.notna().any()
+
+
 def test_fold_curve_by_size(subject, grid):
     curve = evaluation.fold_curve(
         Thresholds(), [subject], grid, Evaluate(fold_sizes=[0.5, 1, 2], fold_every=4, seed=0)
     )
     assert curve.fold_size.tolist() == [0.5] * 3 + [1] * 3 + [2] * 3
     assert curve.dice.between(0, 1).all() and curve[curve.fold_size == 2].dice.min() > 0.7
-
-
-def test_tables_are_written_and_read_back(rows, tmp_path):
-    table = metrics.table(rows.assign(method="thresholds"), ("method", "level", "tissue"))
-    text = tables.markdown(table)
-    assert text.count("\n") == 5 and "| thresholds | volume | 1 / 1 / 1 |" in text
-    tables.write_scores(table, text, tmp_path)
-    read = pd.read_csv(tmp_path / "scores.csv")
-    assert len(read) == 9 and read.dice_pooled.tolist() == pytest.approx(
-        table.dice_pooled.tolist(), rel=1e-5
-    )
-    assert (tmp_path / "scores.json").read_text().startswith('{\n  "thresholds"')
 
 
 def drawn(figure):
@@ -131,14 +158,15 @@ def test_every_figure_draws_and_saves_the_same_bytes(rows, subject, grid, tmp_pa
     history = pd.DataFrame(
         {
             "epoch": [1, 2],
+            "seed": [0, 0],
             "loss": [0.5, 0.2],
             "val_dice": [0.1, 0.6],
             **{f"val_dice_{t}": [0.1, 0.6] for t in ("CSF", "GM", "WM")},
         }
     )
     curve = pd.DataFrame(
-        [(r, s, t, 0.5) for r in "ab" for s in (0.5, 1) for t in ("CSF", "GM", "WM")],
-        columns=["recipe", "fold_size", "tissue", "dice"],
+        [(r, 0, s, t, 0.5) for r in "ab" for s in (0.5, 1) for t in ("CSF", "GM", "WM")],
+        columns=["recipe", "seed", "fold_size", "tissue", "dice"],
     )
     pair = looks.median_patch()[1:3]
     pictures = [
@@ -158,6 +186,13 @@ def test_every_figure_draws_and_saves_the_same_bytes(rows, subject, grid, tmp_pa
             tmp_path / f"{number}b.png"
         ).read_bytes()
         assert len(np.unique(drawn(picture).reshape(-1, 3), axis=0)) > 10
+
+
+def test_the_median_slice_is_a_whole_one_of_a_thin_block(rows, subject, grid):
+    full = grid.model_copy(update={"axes": ["sagittal", "coronal", "axial"]})
+    looks = Looks(Thresholds(), [subject], full, rows)
+    title, image, *_ = looks.median_slice()
+    assert title.startswith("axial slice") and image.shape == (40, 36)  # of 40 x 36 x 32 voxels
 
 
 def test_ranks_go_from_worst_to_best(rows, subject, grid):

@@ -1,8 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from conftest import ball_brain
 
 from patchseg import checkpoint
+from patchseg.params import Train
 from patchseg.training import batches, loop, losses
 
 
@@ -96,17 +98,14 @@ def run(sets, settings, folder, monkeypatch=None, stop_after=None):
 @pytest.mark.parametrize("loss", ["bce", "dice_ce"])
 def test_training_learns_the_balls(sets, train_settings, tmp_path, loss):
     settings = train_settings.model_copy(
-        update={"loss": loss, "features": 8, "epochs": 6, "steps_per_epoch": 60, "patience": 6}
+        update={"loss": loss, "features": 8, "epochs": 6, "steps_per_epoch": 60}
     )
     network, history = run(sets, settings, tmp_path)
     assert history.loss.iloc[-1] < history.loss.iloc[0] / 2
-    assert history.val_dice.max() > 0.8
-    assert loop.validation_dice(network, *sets[1]).mean() == pytest.approx(
-        history.val_dice.max(), abs=0.02
-    )
+    assert loop.validation_dice(network, *sets[1]).mean() > 0.8
 
 
-def test_the_epoch_is_chosen_by_the_rule_that_makes_labels():
+def test_validation_dice_is_of_labels_as_a_result_gets_them():
     class Network:
         def predict(self, x, **_):
             return np.broadcast_to(np.float32([0.3, 0.4, 0.2]), (*x.shape[:3], 3))  # none over 0.5
@@ -127,19 +126,104 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
     assert (tmp_path / "killed" / "state.npz").exists() and not (
         tmp_path / "killed" / "model.weights.h5"
     ).exists()
-    straight_log = capsys.readouterr().out.split("\n")[:4] + [""]
+    straight_log = capsys.readouterr().out.split("\n")[:5] + [""]
     seen = []
     one_epoch = batches.batches
     monkeypatch.setattr(
         loop, "batches", lambda *arguments: seen.append(arguments[-1]) or one_epoch(*arguments)
     )
-    _, resumed = run(sets, train_settings, tmp_path / "killed")
-    assert seen == [2, 3] and capsys.readouterr().out.split("\n") == straight_log
+    _, resumed = run(sets, train_settings, tmp_path / "killed")  # 4: at the end
+    assert seen == [2, 3, 4, 4] and capsys.readouterr().out.split("\n") == straight_log
     assert resumed.equals(straight) and straight.learning_rate.is_monotonic_decreasing
-    assert (tmp_path / "killed" / "model.weights.h5").read_bytes() == (
-        tmp_path / "straight" / "model.weights.h5"
-    ).read_bytes()
-    assert not (tmp_path / "killed" / "state.npz").exists()
+    killed, whole = (
+        (tmp_path / name / "model.weights.h5").read_bytes() for name in ("killed", "straight")
+    )
+    assert killed == whole
+
+
+def test_the_weights_are_the_mean_over_the_second_half(sets, train_settings, tmp_path, monkeypatch):
+    seen, step = [], loop._step
+
+    def remembered(network, x, y):
+        loss = step(network, x, y)
+        seen.append([value.numpy() for value in network.variables])
+        return loss
+
+    monkeypatch.setattr(loop, "_step", remembered)
+    monkeypatch.setitem(loop.LAST_LAYER, "steps", 3)
+    network, _ = run(sets, train_settings, tmp_path)
+    assert len(seen) == 24 + 3  # 4 epochs of 6 batches
+    first, last = (
+        [names.path for names in network.variables].index(one.path)
+        for one in (network.trainable_variables[0], network.trainable_variables[-1])
+    )
+    kept = network.variables[first].numpy()
+    assert kept == pytest.approx(np.mean([one[first] for one in seen[12:24]], axis=0), abs=1e-6)
+    assert np.abs(kept - seen[23][first]).max() > 1e-5
+    assert np.abs(seen[26][last] - seen[24][last]).max() > 1e-5  # the last layer learned on
+
+
+def test_measured_statistics_are_those_of_the_weights_as_they_are(sets, train_settings):
+    """The first normalisation sees a convolution of the image: its mean is known by hand."""
+    network = loop.compiled(loop.architecture_of(train_settings), train_settings)
+    learned = [value.numpy() for value in network.trainable_variables]
+    loop.measure_statistics(network, sets[0], train_settings)
+    first = next(one for one in network.layers if "batch_normalization" in one.name)
+    shown = [x for x, _ in loop._same_batches(sets[0], train_settings, 3)]  # 12 images, 4 a batch
+    before = keras.Model(network.input, first.input)
+    means = np.mean([before(x).numpy().mean(axis=(0, 1, 2)) for x in shown], axis=0)
+    assert first.moving_mean.numpy() == pytest.approx(means, abs=1e-5) and first.momentum == 0.99
+    assert all(map(np.array_equal, learned, network.trainable_variables))
+
+
+def test_only_the_last_layer_learns_at_the_end_and_the_loss_falls(sets, train_settings):
+    network = loop.compiled(loop.architecture_of(train_settings), train_settings)
+    before = [value.numpy() for value in network.variables]
+    loop.fit_last_layer(network, sets[0], train_settings)
+    changed = [
+        value.path
+        for value, old in zip(network.variables, before, strict=True)
+        if not np.array_equal(value, old)
+    ]
+    last = network.layers[-2]
+    assert changed == [value.path for value in last.variables]
+    assert all(layer.trainable for layer in network.layers)
+    x, y = next(iter(loop._same_batches(sets[0], train_settings, 1)))
+    loss = losses.LOSSES[train_settings.loss][1]
+    after = float(loss(y, network(x)))
+    network.set_weights(before)
+    assert after < float(loss(y, network(x)))
+
+
+def test_seeds_are_independent_of_one_anothers_order(sets, train_settings, tmp_path):
+    base = Train(**train_settings.model_dump(exclude={"seed"}))
+    made = {}
+    for order in ([0, 1], [1, 0]):
+        folder = tmp_path / str(order)
+        history = loop.fit_seeds(*sets, base, order, folder, folder / "states")
+        assert history.seed.unique().tolist() == order and not list((folder / "states").iterdir())
+        made[str(order)] = [checkpoint.of_seed(folder, seed).read_bytes() for seed in (0, 1)]
+    first, second = made.values()
+    assert first == second and first[0] != first[1]
+
+
+def test_finished_seeds_are_kept_when_a_later_one_is_killed(
+    sets, train_settings, tmp_path, monkeypatch
+):
+    base = Train(**train_settings.model_dump(exclude={"seed"}))
+    epoch, calls = loop._epoch, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 6:  # in the second seed
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    monkeypatch.setattr(loop, "_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit_seeds(*sets, base, [0, 1], tmp_path, tmp_path / "states")
+    loop.fit_seeds(*sets, base, [0, 1], tmp_path, tmp_path / "states")
+    assert len(calls) == 6 + 3  # the killed epoch and the two after it
 
 
 ANEW = "a killed run had other code, settings or data: training starts anew"
@@ -177,14 +261,6 @@ def test_the_state_belongs_to_code_precision_libraries_and_start(
     code = package / "unet.py"
     code.write_text(code.read_text() + "\nADDED = 1\n")
     assert len({first, other, key()}) == 3
-
-
-def test_stops_early_and_keeps_the_best(sets, train_settings, tmp_path, monkeypatch):
-    dice = iter([0.1, 0.5, 0.4, 0.3, 0.9])
-    monkeypatch.setattr(loop, "validation_dice", lambda *_: np.full(3, next(dice)))
-    _, history = run(sets, train_settings.model_copy(update={"epochs": 5, "patience": 2}), tmp_path)
-    assert history.val_dice.tolist() == pytest.approx([0.1, 0.5, 0.4, 0.3])
-    assert checkpoint.load(tmp_path / "model.weights.h5").count_params() > 0
 
 
 def test_resunet_and_bfloat16_train(sets, train_settings, tmp_path):
