@@ -129,8 +129,23 @@ def differences_markdown(table, main):
     lines = [[f"{main} minus", "level", *ORDER]]
     for names, own in table.groupby(["against", "level"], sort=False):
         rows = own.set_index("tissue").reindex(ORDER)
-        lines.append([*names, *map(_difference, rows.itertuples())])
+        lines.append([*map(str, names), *map(_difference, rows.itertuples())])
     return _table(lines)
+
+
+def fold_markdown(curves, main):
+    """Return by how much `main` is better than each other recipe at each fold size, as Markdown.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        Of `evaluation.fold_curves`.
+    main : str
+        A recipe.
+    """
+    names = {"recipe": "method", "fold_size": "level"}
+    table = differences(curves.rename(columns=names), main)
+    return differences_markdown(table, main).replace("| level |", "| fold size |", 1)
 
 
 def _difference(row):

@@ -92,3 +92,18 @@ def test_tables_are_written_and_read_back(tmp_path):
     text = (tmp_path / "filled_patches.md").read_text().replace("\u00a0", " ")
     assert "| a | 7 / 7 / 7 | 0.850 / 0.850 / 0.850 |" in text
     assert pd.read_csv(tmp_path / "differences.csv").empty
+
+
+def test_fold_sizes_are_compared_seed_by_seed():
+    rows = [
+        (recipe, seed, size, "GM", dice + gap * (recipe == "a") * size)
+        for recipe in "ab"
+        for size in (0.5, 2.0)
+        for seed, (dice, gap) in enumerate([(0.8, 0.05), (0.9, 0.051), (0.7, 0.049)])
+    ]
+    curves = pd.DataFrame(rows, columns=["recipe", "seed", "fold_size", "tissue", "dice"])
+    head, _, small, large = tables.fold_markdown(curves, "a").splitlines()
+    assert head == "| a minus | fold size | WM | GM | CSF |"
+    assert small.startswith("| b | 0.5 |  | +0.025 (") and large.startswith(
+        "| b | 2.0 |  | +0.100 ("
+    )
