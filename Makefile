@@ -1,5 +1,5 @@
 # make repro: set up everything, reproduce the pipeline's scores and say whether they are the published ones.
-# make restore: throw away what a run wrote.  make test: every test.  make lab: open the notebooks.  make docs: the site.
+# make restore: put the committed files back.  make test: every test.  make lab: open the notebooks.  make docs: the site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -28,8 +28,9 @@ repro: data
 	@echo "== does this run reproduce the published scores?"
 	@python -m patchseg dev verdict
 
+# What is put away stays in 'git stash list'.
 restore:
-	git restore -- dvc.lock published artefacts ':!artefacts/across' ':!artefacts/adaptation' ':!artefacts/viewer' ':!artefacts/zoo'
+	git -c user.name=patchseg -c user.email=patchseg stash push --message "a run, put away by make restore" -- dvc.lock artefacts ':!artefacts/across' ':!artefacts/adaptation' ':!artefacts/viewer' ':!artefacts/zoo'
 
 test: data
 	sh tools/test.sh

@@ -246,6 +246,8 @@ def main():
     parser.add_argument("methods", nargs="*", help="recipes to measure now; all unless given")
     given = parser.parse_args()
     chosen = given.methods or [*RECIPES, HMRF]
+    if unknown := set(chosen) - {*RECIPES, HMRF}:
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join([*RECIPES, HMRF])}")
     jobs = [{"way": way, "method": name} for way in WAYS for name in (*RECIPES, HMRF)]
     options = {"report": given.report, "wanted": lambda job: job["method"] in chosen}
     table = common.complete(

@@ -138,7 +138,7 @@ def stage(
 
 Tolerance = Annotated[
     float | None,
-    typer.Option(min=0, help="Of Dice, outside the published seeds; that of params.yaml if none."),
+    typer.Option(min=0, help="Of Dice, beside four standard errors; that of params.yaml if none."),
 ]
 
 

@@ -216,7 +216,8 @@ def fold_curve(network, subjects, grid, settings):
     Returns
     -------
     curve : pandas.DataFrame
-        fold_size, tissue, dice: pooled over all patches of all subjects.
+        fold_size, tissue, dice: pooled over all patches of all subjects; NaN for a tissue that
+        neither labels nor network have.
     """
     counts = np.zeros((len(settings.fold_sizes), len(TISSUES), 3), np.int64)
     for subject in subjects:
@@ -233,7 +234,8 @@ def fold_curve(network, subjects, grid, settings):
                         metrics.overlap_counts(truth == label, predicted == label)
                         for label in range(1, len(TISSUES) + 1)
                     ]
-    dice = 2 * counts[..., 0] / np.maximum(counts[..., 1:].sum(axis=-1), 1)
+    total = counts[..., 1:].sum(axis=-1)
+    dice = np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), np.nan)
     rows = [
         (size, tissue, dice[i, j])
         for i, size in enumerate(settings.fold_sizes)

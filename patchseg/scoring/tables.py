@@ -48,10 +48,10 @@ def scores(table):
 
 
 def over_seeds(scores):
-    """Return mean, sd, least and most Dice and the other means over seeds, by method and place."""
+    """Return mean and sd of Dice, and the other means, over the seeds by method and place."""
     groups = scores.groupby(KEYS, sort=False)
-    dice = groups.dice.agg(["mean", "std", "min", "max", "count"])
-    dice.columns = ["dice", "dice_sd", "dice_least", "dice_most", "seeds"]
+    dice = groups.dice.agg(["mean", "std", "count"])
+    dice.columns = ["dice", "dice_sd", "seeds"]
     table = dice.join(groups[["iou", "hd95_mm", "avd_percent"]].mean()).reset_index()
     order = [pd.factorize(table[name])[0] for name in ("method", "level")]
     return table.iloc[np.lexsort([table.tissue.map(ORDER.index), *reversed(order)])].reset_index(
@@ -101,7 +101,7 @@ def differences(scores, main):
     table : pandas.DataFrame
         level, tissue, against (the other recipe), difference (mean over the seeds of Dice of `main`
         minus the other), low and high (its 95 % interval, by Student's t, NaN with one seed) and
-        seen: 'better', 'worse', or 'no difference seen' where the interval holds 0.
+        seen: 'better', 'worse', 'no difference seen' where the interval holds 0, or 'one seed'.
     """
     dice = scores.dropna(subset="seed").pivot_table(
         "dice", ["level", "tissue", "seed"], "method", sort=False
@@ -117,7 +117,9 @@ def differences(scores, main):
             mean = own.mean()
             half = stats.t.ppf(0.975, len(own) - 1) * own.sem() if len(own) > 1 else np.nan
             seen = "better" if mean > 0 else "worse"
-            if not abs(mean) > half:
+            if len(own) < 2:
+                seen = "one seed"
+            elif abs(mean) <= half:
                 seen = "no difference seen"
             rows.append((*place, other, mean, mean - half, mean + half, seen))
     columns = ["level", "tissue", "against", "difference", "low", "high", "seen"]
@@ -152,9 +154,10 @@ def _difference(row):
     """Say a difference and its interval, or that none was seen."""
     if np.isnan(row.difference):
         return ""
-    seen = f"{row.difference:+.3f}" if row.seen in ("better", "worse") else row.seen
-    interval = "" if np.isnan(row.low) else f" ({row.low:+.3f} to {row.high:+.3f})"
-    return seen + interval
+    if row.seen == "one seed":
+        return f"{row.difference:+.3f} (one seed)"
+    seen = row.seen if row.seen == "no difference seen" else f"{row.difference:+.3f}"
+    return f"{seen} ({row.low:+.3f} to {row.high:+.3f})"
 
 
 def filled_markdown(table):
@@ -210,6 +213,8 @@ def write_scores(table, main, folder):
 
 def mean_sd(mean, sd):
     """Return mean ± sd as text, the mean alone where there is no sd."""
+    if np.isnan(mean):
+        return "–"
     return f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f}{_KEPT}±{_KEPT}{sd:.3f}"
 
 
@@ -217,7 +222,8 @@ def _three(values, digits):
     """Return the values of the three tissues as text; a dash where there are none."""
     if values.isna().all():
         return "–"
-    return f"{_KEPT}/{_KEPT}".join(f"{value:.{digits}f}" for value in values)
+    texts = ("–" if np.isnan(value) else f"{value:.{digits}f}" for value in values)
+    return f"{_KEPT}/{_KEPT}".join(texts)
 
 
 def _table(lines):

@@ -20,8 +20,6 @@ SCORES = "scores.csv"
 RECORD = "record.json"
 ERRORS = 4
 """Standard errors that two means may be apart. Among 45 scores one may well be 3 apart."""
-EVIDENCE = ("across", "adaptation", "viewer", "zoo")
-"""Folders of `artefacts/` that no stage of the pipeline writes."""
 
 
 def compare(published, run, tolerance):
@@ -43,7 +41,7 @@ def compare(published, run, tolerance):
     -------
     table : pandas.DataFrame
         method, level, tissue, published, band (how far a mean may lie from it), run, difference,
-        verdict ('reproduced' or 'differs'). What this run does not have differs.
+        verdict ('reproduced' or 'differs'). A row that this run does not have differs.
     """
     table, found = tables.over_seeds(published), tables.over_seeds(run)
     table = table.merge(found, on=tables.KEYS, how="left", suffixes=("", "_run"))
@@ -53,6 +51,7 @@ def compare(published, run, tolerance):
     table["band"] = ERRORS * np.sqrt(np.maximum(variance, together) * both) + tolerance
     table["difference"] = table.dice_run - table.dice
     inside = table.difference.abs() <= table.band
+    inside |= table.dice.isna() & (table.seeds_run == 0)  # a tissue that neither has
     table["verdict"] = np.where(inside, "reproduced", "differs")
     table = table.rename(columns={"dice": "published", "dice_run": "run"})
     return table[[*tables.KEYS, "published", "band", "run", "difference", "verdict"]]
@@ -78,7 +77,7 @@ def publish(root, settings):
         Of the project.
     settings : patchseg.params.Params
     """
-    made = _made(root)
+    made = _made(root, settings)
     if root / "artefacts" / SCORES not in made:
         raise InputError(f"{root / 'artefacts' / SCORES}: no such file; run 'dvc repro' first")
     record = {
@@ -115,10 +114,17 @@ def of_run(root, settings, tolerance=None):
     """
     published, run = (_read(root / name / SCORES) for name in (PUBLISHED, "artefacts"))
     record = _read_record(root / PUBLISHED / RECORD)
+    if files.sha256(root / PUBLISHED / SCORES) != record["sha256"].get(f"artefacts/{SCORES}"):
+        raise InputError(
+            f"{root / PUBLISHED / SCORES}: not the scores that {RECORD} is of;"
+            f" run 'git restore {PUBLISHED}'"
+        )
     tolerance = settings.tolerance if tolerance is None else tolerance
     table = compare(published, run, tolerance)
     off = table[table.verdict == "differs"]
     lines = [text(table), ""]
+    if not (root / "work" / "train").is_dir():
+        lines.append("Nothing was run here yet: artefacts/ holds what came with the repository.")
     if record["settings"] != _settings(settings):
         lines.append("params.yaml has other settings than the published run: scores may differ.")
     if len(off):
@@ -136,17 +142,22 @@ def of_run(root, settings, tolerance=None):
 def _bytes(root, record, settings):
     """Say whether the files are the same to the byte, where they can be expected to be."""
     here = runtime.computing(settings.train.precision)
-    back = "'make restore' brings the published files back."
+    back = "'make restore' puts the committed files back."
     if here != record["computing"]:
         return [
             "Published: " + _computer(record["computing"]) + ". Here: " + _computer(here) + ".",
             f"Another processor or other versions round differently, so bytes differ. {back}",
         ]
-    made = {str(path.relative_to(root)): files.sha256(path) for path in _made(root)}
+    made = {str(path.relative_to(root)): files.sha256(path) for path in _made(root, settings)}
     other = sorted(name for name, known in record["sha256"].items() if made.get(name) != known)
     if other:
-        return [f"Same processor and versions, but other bytes: {', '.join(other)}. {back}"]
-    return [f"Same processor and versions, and the bytes of all {len(made)} files are equal."]
+        names = ", ".join(other)
+        return [
+            f"The processor's name and the versions are the same, but not the bytes of {names}."
+            f" {back}"
+        ]
+    count = len(record["sha256"])
+    return [f"Same processor and versions, and the bytes of all {count} files are equal."]
 
 
 def _computer(computing):
@@ -157,11 +168,12 @@ def _computer(computing):
     )
 
 
-def _made(root):
+def _made(root, settings):
     """List what the pipeline's stages wrote into `artefacts/`."""
     folder = root / "artefacts"
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [path for path in paths if path.relative_to(folder).parts[0] not in EVIDENCE]
+    folders = [folder, folder / "figures", *[folder / recipe for recipe in settings.compare]]
+    paths = [path for one in folders for path in sorted(one.glob("[!.]*")) if path.is_file()]
+    return sorted(paths)
 
 
 def _settings(settings):
@@ -173,12 +185,14 @@ def _settings(settings):
 def _read(path):
     if not path.is_file():
         ours = path.parent.name == "artefacts"
-        mend = "run 'dvc repro' first" if ours else "run 'make restore'"
+        mend = "run 'dvc repro' first" if ours else "run 'git restore published'"
         raise InputError(f"{path}: no such file; {mend}")
     table = pd.read_csv(path)
     missing = {*tables.KEYS, "seed", "dice"} - set(table)
     if missing:
-        raise InputError(f"{path}: has no column {', '.join(sorted(missing))}; run 'make restore'")
+        raise InputError(
+            f"{path}: has no column {', '.join(sorted(missing))}; run 'git restore published'"
+        )
     return table
 
 
@@ -187,4 +201,6 @@ def _read_record(path):
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         return {name: record[name] for name in ("settings", "computing", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a whole record ({error}); run 'make restore'") from error
+        raise InputError(
+            f"{path}: not a whole record ({error}); run 'git restore published'"
+        ) from error

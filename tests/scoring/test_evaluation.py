@@ -70,7 +70,7 @@ def test_what_nobody_labelled_is_not_scored(dataset, subject, grid, rows):
     assert volume.share.sum() == pytest.approx((labels > 1).sum() / (labels != 1).sum())
     settings = Evaluate(fold_sizes=[1], fold_every=1, seed=0)
     curve = evaluation.fold_curve(Thresholds(), [subject], grid, settings)
-    assert curve.set_index("tissue").dice["CSF"] == 0  # nothing in truth, and nothing counted
+    assert curve.set_index("tissue").dice["CSF"] == 0  # none in truth, and some was invented
 
 
 def test_hmrf_finds_the_balls_and_is_scored_in_the_same_places(subject, grid, rows):

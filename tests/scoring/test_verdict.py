@@ -49,6 +49,14 @@ def test_a_small_spread_borrows_from_the_other_tissues_and_none_leaves_the_toler
     assert table.band.tolist() == [0.005] * 3 and set(table.verdict) == {"reproduced"}
 
 
+def test_a_tissue_that_nobody_labelled_is_reproduced_and_a_lost_one_is_not():
+    known = scores(PUBLISHED)
+    known.loc[known.tissue == "CSF", "dice"] = float("nan")
+    assert set(verdict.compare(known, known, 0.005).verdict) == {"reproduced"}
+    table = verdict.compare(known, known[known.tissue != "CSF"], 0.005).set_index("tissue")
+    assert table.verdict["CSF"] == "differs"
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project whose last run is published."""
@@ -67,15 +75,16 @@ def of_run(project, tolerance=None):
 
 
 def test_one_score_moved_by_hand_differs_and_is_named(project):
+    files.write_text(project / "artefacts" / "padded" / "c.png", "of a recipe not compared")
     reproduced, said = of_run(project)
-    assert reproduced and "reproduced: all 3 scores" in said
+    assert reproduced and "reproduced: all 3 scores" in said and "Nothing was run here" in said
     assert "Same processor and versions, and the bytes of all 2 files are equal." in said
     files.write_table(
         scores(PUBLISHED | {"GM": [0.9, 0.9, 0.9]}), project / "artefacts" / "scores.csv"
     )
     reproduced, said = of_run(project)
     assert not reproduced and "differs: 1 of 3 scores (patchseg patch GM)" in said
-    assert "other bytes: artefacts/scores.csv. 'make restore'" in said
+    assert "not the bytes of artefacts/scores.csv. 'make restore'" in said
     assert of_run(project, tolerance=0.05)[0]
 
 
@@ -109,9 +118,14 @@ def test_other_settings_are_told(project):
     ("name", "text", "message"),
     [
         ("artefacts/scores.csv", None, "scores.csv: no such file; run 'dvc repro' first"),
-        ("published/scores.csv", None, "scores.csv: no such file; run 'make restore'"),
+        ("published/scores.csv", None, "scores.csv: no such file; run 'git restore published'"),
         ("published/scores.csv", "a,b\n1,2\n", "has no column"),
         ("published/record.json", "{", "record.json: not a whole record"),
+        (
+            "published/scores.csv",
+            "method,seed,level,tissue,dice\n",
+            "scores.csv: not the scores that record.json is of; run 'git restore published'",
+        ),
     ],
 )
 def test_what_is_missing_or_damaged_is_named(project, name, text, message):
