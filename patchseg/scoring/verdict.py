@@ -61,7 +61,7 @@ def text(table):
     """Return a comparison as lines of text."""
     shown = table.copy()
     for name in ("published", "run"):
-        shown[name] = [f"{value:.3f}" for value in table[name]]
+        shown[name] = [tables.mean_sd(value, np.nan) for value in table[name]]
     shown["band"] = [f"± {value:.3f}" for value in table.band]
     shown["difference"] = [f"{value:+.3f}" for value in table.difference]
     columns = [*tables.KEYS, "published", "band", "run", "difference", "verdict"]
