@@ -32,6 +32,7 @@ KNOWN = {
     "chimp-t2": ("human-nii2mesh", "macaque-21mo"),
     "macaque-21mo": ("human-nii2mesh", "chimp"),
     "macaque-4mo": ("human-nii2mesh", "chimp"),
+    "mouse-fvb-2": ("human-nii2mesh", "macaque-21mo"),
 }
 """Brains whose like the network knew before, to see what it forgets."""
 COUNTS = (1, 2, 3, 5, 10)

@@ -25,9 +25,12 @@ STRANGERS = {
     "chimp-t2": "no-chimp",
     "macaque-21mo": "no-macaque",
     "macaque-4mo": "no-macaque",
+    "mouse-fvb-2": "no-mouse",
+    "mouse-fvb-3": "no-mouse",
+    "mouse-fvb-4": "no-mouse",
 }
 """For each brain a network that never saw its species, or (human-nii2mesh) that person."""
-ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo")
+ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo", "mouse-fvb-2")
 
 
 @cache
@@ -106,7 +109,7 @@ def complete(path, jobs, key_of, measure, report=False, **given):
     )
 
 
-def write_markdown(path, head, lines, table, intro=""):
+def write_markdown(path, head, lines, table, intro="", more=""):
     """Write a table for people: what it says, what it was measured with, and the lines.
 
     Parameters
@@ -117,11 +120,17 @@ def write_markdown(path, head, lines, table, intro=""):
     lines : list of list of str
     table : pandas.DataFrame
         The rows that the lines are made of, with their keys.
-    intro : str
+    intro, more : str
+        What stands before and after it.
     """
-    text = ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]]
-    parts = [intro, rows.note(table), "\n".join(text) + "\n"]
+    parts = [intro, rows.note(table), markdown(head, lines), more]
     files.write_text(path, "\n".join(part for part in parts if part))
+
+
+def markdown(head, lines):
+    """Return a table as Markdown: a list of str for its head, and one for each line."""
+    text = ["| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]]
+    return "\n".join(text) + "\n"
 
 
 def number(value):

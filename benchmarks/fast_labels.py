@@ -222,22 +222,27 @@ def animal_key(network, brain):
 
 
 def report(table):
-    """Write the table as Markdown: pooled over all patches and slices, mean ± sd over seeds."""
-    head = ["train and test", "level", "method", "borders"]
-    head += [f"Dice {tissue}" for tissue in tables.ORDER]
-    head += ["IoU WM / GM / CSF", "Dice per patch or slice, mean", "median", "key"]
-    lines = []
-    small = table[table.level != "volume"].groupby(
-        ["way", "level", "method", "borders"], sort=False
-    )
-    for names, own in small:
+    """Write two tables as Markdown: Dice, mean ± sd over seeds; IoU, and Dice patch by patch."""
+    names = ["train and test", "method", "borders", "level"]
+    dice, other = [], []
+    by = ["way", "method", "borders", "level"]
+    for which, own in table[table.level != "volume"].groupby(by, sort=False):
         by_tissue = own.groupby("tissue")
         mean, sd = by_tissue.mean(numeric_only=True), by_tissue.dice.std()
-        cells = [tables.mean_sd(mean.dice[tissue], sd[tissue]) for tissue in tables.ORDER]
-        for name in ("iou", "dice_mean", "dice_median"):
-            cells.append(" / ".join(f"{mean[name][tissue]:.3f}" for tissue in tables.ORDER))
-        lines.append([*names, *cells, keys(own)])
-    common.write_markdown(ACROSS / "fast_labels.md", head, lines, table)
+        scores = [tables.mean_sd(mean.dice[tissue], sd[tissue]) for tissue in tables.ORDER]
+        dice.append([*which, *scores, keys(own)])
+        other.append(
+            [*which, *[_three(mean[name]) for name in ("iou", "dice_mean", "dice_median")]]
+        )
+    head = [*names, "IoU", "Dice of each patch or slice: mean", "median"]
+    more = "The same, WM / GM / CSF, means over seeds:\n\n" + common.markdown(head, other)
+    head = [*names, *[f"Dice {tissue}" for tissue in tables.ORDER], "key"]
+    common.write_markdown(ACROSS / "fast_labels.md", head, dice, table, more=more)
+
+
+def _three(values):
+    """Return the values of the three tissues as text that does not break."""
+    return "\u00a0/\u00a0".join(f"{values[tissue]:.3f}" for tissue in tables.ORDER)
 
 
 def main():

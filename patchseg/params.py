@@ -68,8 +68,11 @@ class Patches(Section):
     anywhere: Share
     thick: Share
     drawn: Share
-    orders: tuple[Share, Share, Share]
-    inverted: Share
+    orders: tuple[Share, Share, Share, Share]
+    parts: Share
+    reshaped: Share
+    rim: Share
+    repainted: Share
     curves: Share
     gamma: Annotated[float, Field(ge=0)]
     bias: Annotated[float, Field(ge=0)]
@@ -289,7 +292,8 @@ def check(path, kind, raw, where=""):
             ) from error
         message = first["msg"].removeprefix("Value error, ")
         value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-        raise InputError(f"{path}: {where}{key}{value}: {message}") from error
+        named = f"{key}{value}: " if key else ""
+        raise InputError(f"{path}: {where}{named}{message}") from error
 
 
 def _suggestion(section, location):

@@ -76,7 +76,11 @@ CASES = {
         "no-zoom, orignal]",
         "compare names recipe 'orignal', which is unknown",
     ),
-    "a seed twice": ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", r"seeds \[0, 1, 1\] name one twice"),
+    "a seed twice": (
+        "seeds: [0, 1, 2]",
+        "seeds: [0, 1, 1]",
+        r"params.yaml: seeds \[0, 1, 1\] name one twice",
+    ),
     "a seed for one training": (
         "precision: float32       #",
         "seed: 0\n  precision: float32  #",

@@ -59,7 +59,8 @@ class Entry(BaseModel):
     image: str | None
     # one label image, or a probability map a tissue
     labels: str | dict[Literal["CSF", "GM", "WM"], str]
-    coding: Literal["FAST", "FreeSurfer", "probabilities"]
+    coding: Literal["FAST", "FreeSurfer", "probabilities", "codes"]
+    codes: dict[Literal["CSF", "GM", "WM"], list[int]] | None = None  # of the coding "codes"
     files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")], File]
 
     @model_validator(mode="after")
@@ -77,10 +78,15 @@ class Entry(BaseModel):
             self.image is None or not {"GM", "WM"} <= set(self.labels)
         ):
             raise ValueError("coding 'probabilities' wants an image and maps of GM and WM")
-        if (self.modality == "T1w") != (self.split is not None) or (self.modality == "T2w") != (
-            self.same_brain_as is not None
+        if (self.coding == "codes") != (self.codes is not None):
+            raise ValueError("coding 'codes' wants the codes of each tissue, the others want none")
+        both = self.split is not None, self.same_brain_as is not None
+        if both not in {"T1w": [(True, False)], None: [(False, False)]}.get(
+            self.modality, [(False, True), (False, False)]
         ):
-            raise ValueError("a T1w wants a split, a T2w wants same_brain_as, labels alone neither")
+            raise ValueError(
+                "a T1w wants a split, a T2w may have same_brain_as, labels alone want neither"
+            )
         return self
 
     @property
@@ -254,7 +260,7 @@ def load(name):
 
 
 def _recoded(values, mask, wanted, paths):
-    codes = labels.CODINGS[wanted.coding.lower()]
+    codes = wanted.codes or labels.CODINGS[wanted.coding.lower()]
     return labels.from_codes(values, mask, codes, paths[wanted.labels])
 
 

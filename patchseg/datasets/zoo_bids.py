@@ -71,6 +71,8 @@ def write(folder, names=None, splits=None):
 def _why_not(one, chosen):
     if one.image is None:
         return "labels without an image"
+    if one.modality != "T1w" and not one.same_brain_as:
+        return f"a {one.modality} without a T1w, which the pipeline trains on"
     if one.same_brain_as and one.same_brain_as not in chosen:
         return f"a {one.modality} without its T1w, {one.same_brain_as}"
     return None

@@ -2,9 +2,13 @@
 
 A network learns where a tissue lies, and at which brightness its training labels put the border. In
 another animal, sequence or scanner that brightness differs. So the network's probabilities become
-the prior of a mixture of three Gaussians, fitted to this image by expectation and maximisation
-together with a smooth bias field. Ashburner and Friston (2005) do so with an atlas as the prior.
+the prior of a mixture of Gaussians, fitted to this image by expectation and maximisation together
+with a smooth bias field. Ashburner and Friston (2005) do so with an atlas as the prior. CSF has two
+of them, one darker and one brighter than grey matter: in a T2w the ventricles are bright, and the
+brain's rim, where the mask's zeros mix in, is dark.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -19,6 +23,8 @@ NOISE = 0.02
 """Standard deviation of the intensities, at least; an image without contrast tells nothing."""
 SAFETY = 2.0
 """Variance of what is taken for noise, as a multiple of the noise's own."""
+OF = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+"""Which tissue each Gaussian is of."""
 _NEIGHBOURS = ndimage.generate_binary_structure(3, 1).astype(np.float32) / 6
 _NEIGHBOURS[1, 1, 1] = 0
 ENOUGH = 200_000
@@ -54,7 +60,7 @@ def refine(image, probabilities, mask, voxel_mm):
         slice(step // 2 if n > step else 0, None, step if n >= 16 * step else 1) for n in mask.shape
     )
     width = [SMOOTH * (count * np.prod(voxel_mm)) ** (1 / 3) / edge for edge in voxel_mm]  # voxels
-    means, variance, ratio, block = _fit(
+    mixture, ratio, block = _fit(
         image[thin],
         probabilities[thin],
         mask[thin],
@@ -65,9 +71,8 @@ def refine(image, probabilities, mask, voxel_mm):
         for axis, part in zip(np.nonzero(mask), thin, strict=True)
     ]
     even = image[mask] / _at(ratio, places, block)
-    prior = np.log(np.maximum(probabilities[mask], FLOOR))
     refined = np.zeros_like(probabilities)
-    refined[mask] = _posterior(prior, even, means, variance)
+    refined[mask] = _posterior(probabilities[mask], even, mixture) @ OF
     return refined
 
 
@@ -85,43 +90,64 @@ def _denoised(image, mask):
     return (mean + kept * (image - mean)) * mask
 
 
+@dataclass(frozen=True)
+class _Mixture:
+    """Four Gaussians: CSF that is darker than grey matter, CSF that is brighter, GM and WM.
+
+    `shares` (4,): of its tissue. `means` (4,). The variance is the same for all.
+    """
+
+    shares: np.ndarray
+    means: np.ndarray
+    variance: float
+
+
 def _fit(image, probabilities, mask, width):
     """Fit the mixture and the bias field.
 
     Returns
     -------
-    means : (3,) ndarray
-    variance : float
-        The same for all tissues.
+    mixture : _Mixture
     ratio : (i, j, k) ndarray of float32
         The bias field on a coarse grid.
     block : list of three int
         Voxels along the edges of a block of that grid.
     """
-    found, seen, field = probabilities[mask], image[mask], np.float32(1)
-    prior = np.log(np.maximum(found, FLOOR))
+    prior, seen, field = probabilities[mask], image[mask], np.float32(1)
     block = [max(1, min(round(w / 2), n)) for w, n in zip(width, mask.shape, strict=True)]
     blur = [w / b for w, b in zip(width, block, strict=True)]
     places = [axis.astype(np.float32) for axis in np.nonzero(mask)]
+    found = prior
     for _ in range(ROUNDS):
         even = seen / field
-        means = (found.T @ even + 1e-3 * even.mean()) / (found.sum(axis=0) + 1e-3)
-        spread = float(np.mean([found[:, k] @ (even - means[k]) ** 2 for k in range(3)]))
-        variance = spread * 3 / len(even) + NOISE**2
-        found = _posterior(prior, even, means, variance)
-        sums = []
-        for values in (seen, found @ means):
+        mixture = _maximised(found, even)
+        parts = _posterior(prior, even, mixture)
+        found, sums = parts @ OF, []
+        for values in (seen, parts @ mixture.means):
             whole = np.zeros(mask.shape, np.float32)
             whole[mask] = values
             sums.append(ndimage.gaussian_filter(_sums(whole, block), blur) + 1e-3)
         ratio = np.clip(sums[0] / sums[1], 0.2, 5).astype(np.float32)
         field = _at(ratio, places, block)
-    return means, variance, ratio, block
+    return mixture, ratio, block
 
 
-def _posterior(prior, even, means, variance):
-    """Return each tissue's share (n, 3) in voxels of this brightness, by the prior's logarithm."""
-    found = prior - 0.5 / variance * (even[:, None] - means.astype(np.float32)) ** 2
+def _maximised(found, even):
+    """Return the mixture that fits voxels best, given each tissue's share in them (n, 3)."""
+    grey = (found[:, 1] @ even + 1e-3 * even.mean()) / (found[:, 1].sum() + 1e-3)
+    dark = even < grey
+    parts = np.stack([found[:, 0] * dark, found[:, 0] * ~dark, *found[:, 1:].T], axis=1)
+    weights = parts.sum(axis=0) + 1e-3
+    means = ((parts.T @ even + 1e-3 * even.mean()) / weights).astype(np.float32)
+    spread = float(np.mean([parts[:, k] @ (even - means[k]) ** 2 for k in range(len(OF))]))
+    shares = (weights / (OF @ (weights @ OF))).astype(np.float32)
+    return _Mixture(shares, means, spread * len(OF) / len(even) + NOISE**2)
+
+
+def _posterior(prior, even, mixture):
+    """Return each Gaussian's share (n, 4) in voxels of this brightness."""
+    found = np.log(np.maximum(prior, FLOOR)) @ OF.T + np.log(mixture.shares)
+    found -= 0.5 / np.float32(mixture.variance) * (even[:, None] - mixture.means) ** 2
     found = np.exp(found - found.max(axis=1, keepdims=True))
     return found / found.sum(axis=1, keepdims=True)
 

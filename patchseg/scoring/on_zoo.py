@@ -90,8 +90,8 @@ def evidence(weights, table_path):
     ----------
     weights : list of Path
     table_path : str or Path
-        A .csv: network, brain, sha256 of the weights, tissue, the measures of `metrics.score`, and
-        the key of each row.
+        A .csv: network, brain, sha256 of the weights, tissue, the measures of `metrics.score`, what
+        `qc` said of the whole image, and the key of each row.
 
     Returns
     -------
@@ -103,10 +103,14 @@ def evidence(weights, table_path):
     jobs += [{"network": method, "brain": one} for method in CLASSICAL for one in brains]
 
     def measure(network, brain):
+        from patchseg.inference import qc
+
         if network in CLASSICAL:
             return score_classical(network, brain)
         sha256 = checkpoint.read_card(paths[network])["sha256"][:12]
-        return [{"sha256": sha256, **row} for row in score(paths[network], brain)[0]]
+        measured, result = score(paths[network], brain)
+        said = {"qc": qc.worst(result.qc), "why": "; ".join(filter(None, result.qc.reason))}
+        return [{"sha256": sha256, **row, **said} for row in measured]
 
     return rows.complete(
         table_path,

@@ -18,6 +18,7 @@ from patchseg.scoring import tables
 PUBLISHED = "published"
 SCORES = "scores.csv"
 RECORD = "record.json"
+_NUMBERS = ("dice", "iou", "hd95_mm", "avd_percent")
 ERRORS = 4
 """Standard errors that two means may be apart. Among 45 scores one may well be 3 apart."""
 
@@ -183,16 +184,21 @@ def _settings(settings):
 
 
 def _read(path):
+    """Read a table of scores; an InputError names the file, what is wrong, and the mend."""
+    ours = path.parent.name == "artefacts"
+    mend = "run 'dvc repro' again" if ours else f"run 'git restore {PUBLISHED}'"
     if not path.is_file():
-        ours = path.parent.name == "artefacts"
-        mend = "run 'dvc repro' first" if ours else "run 'git restore published'"
         raise InputError(f"{path}: no such file; {mend}")
-    table = pd.read_csv(path)
-    missing = {*tables.KEYS, "seed", "dice"} - set(table)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # empty, no table, or no text
+        raise InputError(f"{path}: not a table ({error}); {mend}") from error
+    missing = [name for name in (*tables.KEYS, "seed", *_NUMBERS) if name not in table]
     if missing:
-        raise InputError(
-            f"{path}: has no column {', '.join(sorted(missing))}; run 'git restore published'"
-        )
+        raise InputError(f"{path}: has no column {', '.join(missing)}; {mend}")
+    for name in _NUMBERS:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            raise InputError(f"{path}: column {name} holds {table[name][0]!r}, no number; {mend}")
     return table
 
 

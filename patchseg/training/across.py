@@ -112,6 +112,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     known = _described(path, name, sizes, first)
     if first:
         unet.go_back(network, checkpoint.load(first), known["kept"])
+        loop.settle(network, training, own.train)
     dice = loop.validation_dice(network, *validation)
     known |= {
         "epochs": len(history),

@@ -1,5 +1,7 @@
 """How a patch looks: made up from labels, or a real image bent; then what scanners do to images.
 
+And how far the brain's mask reaches, which no two tools agree on.
+
 In each function `rng` is a numpy.random.Generator and `settings` a `patchseg.params.Draw`; images
 are (h, w) float32 in [0, 1], labels (h, w) uint8.
 """
@@ -20,44 +22,144 @@ def smooth(rng, shape, knots):
     return np.clip(field, -1, 1)
 
 
-def make_up(rng, truth, settings):
-    """Give each tissue a brightness: in the order of T1w, of T2w, or in any order."""
-    kind = rng.choice(3, p=np.array(settings.orders) / np.sum(settings.orders))
-    if kind < 2:
-        dark, middle, bright = map(rng.uniform, (0.02, 0.35, 0.7), (0.4, 0.75, 1.0))
-        middle = np.clip(middle, dark + 0.1, bright - 0.1)
-        means = [dark, middle, bright] if kind == 0 else [bright, middle, dark]
+def brightness(rng, settings):
+    """Return how bright CSF, GM and WM are: (3,) float, in an order that `orders` chooses.
+
+    Of T1w, of T2w, of newborns (grey matter and white matter change places, in T1w and in T2w), or
+    any order.
+    """
+    kind = rng.choice(4, p=np.array(settings.orders) / np.sum(settings.orders))
+    if kind == 3:
+        steps = np.linspace(rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.0), 3)
+        return rng.permutation(steps + rng.uniform(-0.1, 0.1, 3))
+    dark, middle, bright = map(rng.uniform, (0.02, 0.35, 0.7), (0.4, 0.75, 1.0))
+    middle = np.clip(middle, dark + 0.1, bright - 0.1)
+    ends = [dark, bright] if kind == 0 or (kind == 2 and rng.random() < 0.5) else [bright, dark]
+    csf, other = ends
+    return np.array([csf, other, middle] if kind == 2 else [csf, middle, other])
+
+
+def reshape(rng, truth, settings):
+    """Make cortex thinner or thicker and smoother, in some patches, as it is in other brains.
+
+    Newborns and foetuses have a thin one, mice a smooth one. `truth` may have any resolution.
+    """
+    if rng.random() >= settings.reshaped:
+        return truth
+    width, level = rng.uniform(1.0, 5.0), rng.uniform(0.3, 0.7)
+    changed = truth.copy()
+    for tissue, other in ((3, 2), (1, 2)) if rng.random() < 0.5 else ((3, 2),):
+        blurred = cv2.GaussianBlur((truth == tissue).astype(np.float32), (0, 0), width)
+        both = (changed == tissue) | (changed == other)
+        changed[both] = np.where(blurred[both] > level, tissue, other)
+    return changed
+
+
+def cut(rng, truth, pixel, settings):
+    """Mask a brain less well, in some patches: too tight, or too loose.
+
+    Parameters
+    ----------
+    truth : (h, w) ndarray of uint8
+    pixel : float
+        How many of its pixels make one of a patch.
+
+    Returns
+    -------
+    truth : (h, w) ndarray of uint8
+        0 also where brain was cut away.
+    inside : (h, w) ndarray of bool
+        What the mask holds: the brain, and with a loose mask what lies around it.
+    """
+    inside = truth > 0
+    if rng.random() >= settings.rim or inside.all() or not inside.any():
+        return truth, inside
+    kind, width = rng.choice(3, p=[0.5, 0.25, 0.25]), rng.uniform(0.5, 4.0) * pixel
+    if kind == 2:
+        near = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3) <= width
+        return truth, near
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    gone = depth <= width
+    if kind == 0:  # a tight mask leaves out what is neither grey nor white matter
+        gone &= (truth == 1) | (truth == UNLABELLED)
     else:
-        means = rng.permutation(
-            np.linspace(rng.uniform(0.05, 0.3), rng.uniform(0.7, 1.0), 3)
-            + rng.uniform(-0.1, 0.1, 3)
-        )
+        gone = depth <= width / 2
+    truth = np.where(gone, 0, truth).astype(np.uint8)
+    return truth, truth > 0
+
+
+def make_up(rng, truth, inside, settings):
+    """Give each tissue a brightness, and parts of it others: deep grey matter is not cortex."""
+    means = brightness(rng, settings)
     table = np.zeros(256, np.float32)
     table[1:4], table[UNLABELLED] = means, rng.choice([means[0], rng.uniform(0, 1)])
+    table[0] = rng.uniform(0, 1)  # what a loose mask holds beside the brain
     image = table[truth]
-    for tissue in (1, 2, 3):  # tissue is not even: deep grey matter is not cortex
-        image += (truth == tissue) * (
+    for tissue in (1, 2, 3):  # nor is tissue even
+        own = truth == tissue
+        if not own.any():
+            continue
+        if rng.random() < settings.parts:
+            image += own * _parts(rng, own, means, tissue - 1)
+        image += own * (
             smooth(rng, truth.shape, 6) * rng.uniform(0, 0.1)
             + rng.normal(0, rng.uniform(0, 0.06), truth.shape)
         )
-    return np.clip(image, 0.01, None).astype(np.float32) * (truth > 0)
+    return np.clip(image, 0.01, None).astype(np.float32) * inside
 
 
-def recolour(rng, image, inside, settings):
-    """Bend the histogram of a real image, and turn some around."""
-    if rng.random() < settings.inverted:
-        image = np.where(inside, np.clip(rng.uniform(0.9, 1.1) - image, 0.02, 1), image)
+def _parts(rng, own, means, tissue):
+    """Return by how much parts of a tissue, by place and depth, are nearer to another's brightness.
+
+    Of one or two parts each is a blob or a layer, and up to two thirds of the way. They have no
+    sharp edge: that is a border between tissues.
+    """
+    change = np.zeros(own.shape, np.float32)
+    for _ in range(rng.integers(1, 3)):
+        field = smooth(rng, own.shape, rng.integers(3, 9))
+        deep = cv2.GaussianBlur(own.astype(np.float32), (0, 0), rng.uniform(2, 8))
+        field = field + rng.uniform(-3, 3) * deep
+        level = np.quantile(field[own], rng.uniform(0.2, 0.9))
+        part = np.clip((field - level) * rng.uniform(1, 5), 0, 1)
+        other = rng.choice([one for one in range(3) if one != tissue])
+        change += part * rng.uniform(-0.15, 0.65) * (means[other] - means[tissue])
+    return change
+
+
+def recolour(rng, image, inside, means, settings):
+    """Bend the histogram of a real image, and give some the brightness of another contrast.
+
+    Parameters
+    ----------
+    means : (3,) ndarray of float
+        How bright CSF, GM and WM are in this brain; NaN where nobody knows.
+    """
+    if rng.random() < settings.repainted and np.ptp(means) > 0:  # False with NaN
+        image = np.where(inside, _repainted(rng, image, means, settings), image)
     if rng.random() < settings.curves:
         knots = np.cumsum(rng.uniform(0.2, 1.0, 6))
         image = np.interp(
             image, np.linspace(0, 1, 7), np.concatenate([[0], knots / knots[-1]])
         ).astype(np.float32)
-    return image ** np.float32(np.exp(rng.normal(0, settings.gamma)))
+    return np.maximum(image, 0) ** np.float32(np.exp(rng.normal(0, settings.gamma)))
+
+
+def _repainted(rng, image, means, settings):
+    """Move the brightness of each tissue to where another contrast has it, in between linearly."""
+    order = np.argsort(means)
+    seen, wanted = means[order], brightness(rng, settings)[order]
+    ends = rng.uniform(-0.15, 0.15, 2)
+    seen = np.concatenate([[seen[0] - 0.3], seen, [seen[-1] + 0.3]])
+    wanted = np.concatenate([[wanted[0] + ends[0]], wanted, [wanted[-1] + ends[1]]])
+    return np.clip(np.interp(image, seen, wanted), 0.02, 1).astype(np.float32)
 
 
 def degrade(rng, image, inside, settings):
     """Do what scanners do: bias field, blur, large pixels, noise, at times a filled background."""
     image = image * np.exp(smooth(rng, image.shape, 3) * rng.uniform(0, settings.bias))
+    if rng.random() < settings.rim / 2:  # the mean of many brains fades out
+        faded = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), rng.uniform(0.5, 2.5))
+        image = image * np.clip(2 * faded - 1, 0, 1)
     if rng.random() < settings.blurred:
         image = cv2.GaussianBlur(image, (0, 0), *rng.uniform(0.3, 1.2, 2))
     if rng.random() < settings.coarse:

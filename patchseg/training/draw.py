@@ -42,6 +42,8 @@ class Brain:
         For each tissue, voxels (mm from the corner) that hold it.
     size_mm : float
         Cube root of the brain's volume.
+    means : (3,) ndarray of float
+        Median brightness in [0, 1] of CSF, GM and WM; NaN without an image or a label.
     planes : tuple of three float
         Share of the patches across each axis.
     """
@@ -51,6 +53,7 @@ class Brain:
     levels: list
     places: list
     size_mm: float
+    means: np.ndarray
     planes: tuple = (1 / 3, 1 / 3, 1 / 3)
 
 
@@ -79,7 +82,13 @@ def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
     rng = np.random.default_rng(0)
     found = [np.flatnonzero(truth == tissue) for tissue in (1, 2, 3)]
     places = [_places(rng, voxels, truth.shape, voxel_mm) for voxels in found if len(voxels)]
-    return Brain(one.name, one.species, levels, places, one.size_mm, planes)
+    means = np.array(
+        [
+            np.median(seen[truth == tissue]) if seen is not None and len(voxels) else np.nan
+            for tissue, voxels in enumerate(found, start=1)
+        ]
+    )
+    return Brain(one.name, one.species, levels, places, one.size_mm, means, planes)
 
 
 def _level(seen, truth, voxel_mm, factor):
@@ -137,13 +146,14 @@ def patch(rng, one, settings):
     made_up = image is None or rng.random() < settings.drawn
     axis, at, pixels = _place(rng, one, labels.shape, voxel_mm, pixel_mm, settings)
     plane = np.take(labels, at, axis)
-    truth = _sample(plane, pixels, cv2.INTER_NEAREST)
     if made_up:
-        seen = _made_up(rng, plane, pixels, settings)
+        seen, truth, inside = _made_up(rng, plane, pixels, settings)
     else:
+        truth = _sample(plane, pixels, cv2.INTER_NEAREST)
         seen = _scanned(rng, image, axis, at, pixels, settings)
-        seen = appearance.recolour(rng, seen, truth > 0, settings)
-    return appearance.degrade(rng, seen, truth > 0, settings), truth
+        seen = appearance.recolour(rng, seen, truth > 0, one.means, settings)
+        truth, inside = appearance.cut(rng, truth, 1, settings)
+    return appearance.degrade(rng, seen, inside, settings), truth
 
 
 def _place(rng, one, shape, voxel_mm, pixel_mm, settings):
@@ -165,10 +175,26 @@ def _place(rng, one, shape, voxel_mm, pixel_mm, settings):
 
 
 def _made_up(rng, plane, pixels, settings):
-    """Make an image up from labels, at twice the resolution, so that borders are mixed."""
+    """Make an image up from labels, at twice the resolution, so that borders are mixed.
+
+    Returns
+    -------
+    image : (p, p) ndarray of float32
+    labels : (p, p) ndarray of uint8
+    inside : (p, p) ndarray of bool
+        What the mask holds.
+    """
     fine = [cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for part in pixels]
-    large = appearance.make_up(rng, _sample(plane, fine, cv2.INTER_NEAREST), settings)
-    return cv2.resize(large, pixels[0].shape[::-1], interpolation=cv2.INTER_AREA)
+    truth = appearance.reshape(rng, _sample(plane, fine, cv2.INTER_NEAREST), settings)
+    truth, inside = appearance.cut(rng, truth, 2, settings)
+    large = appearance.make_up(rng, truth, inside, settings)
+    first, second = rng.integers(2, size=2)  # of four pixels, so that labels are moved nowhere
+    labels = truth[first::2, second::2]
+    return _halved(large), labels, inside[first::2, second::2]
+
+
+def _halved(values):
+    return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def _scanned(rng, image, axis, at, pixels, settings):

@@ -198,18 +198,28 @@ def _fit(training, validation, settings, weights_path, state_path, start):
         _save_state(state_path, network, key, history, mean)
         _report(row, settings.epochs)
     network.set_weights(mean)
-    measure_statistics(network, training, settings)
-    fit_last_layer(network, training, settings)
+    settle(network, training, settings)
     print(f"weights that are kept:     {_said(validation_dice(network, *validation))}", flush=True)
     checkpoint.save(network, architecture, weights_path)
     return network, pd.DataFrame(history)
 
 
+def settle(network, training, settings):
+    """Bring what hangs on the other weights in line with them, in place, after these were moved.
+
+    The statistics of the batch normalisation (see `measure_statistics`), then the last layer (see
+    `fit_last_layer`).
+    """
+    measure_statistics(network, training, settings)
+    fit_last_layer(network, training, settings)
+
+
 def measure_statistics(network, training, settings):
     """Measure the statistics of the batch normalisation for the weights as they are, in place.
 
-    They become the plain mean over batches of the whole training set, the same ones whatever the
-    seed. Those that Keras keeps while it trains are of weights that have moved on since.
+    They become the plain mean over the batches of one pass, at most `SETTLING`, the same ones
+    whatever the seed. Those that Keras keeps while it trains are of weights that have moved on
+    since.
 
     Parameters
     ----------

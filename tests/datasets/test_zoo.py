@@ -254,6 +254,23 @@ def test_bids_of_some_brains_and_other_splits(balls, tmp_path):
     assert [one.split for one in bids.subjects(tmp_path / "bids")] == ["val", "train", "test"]
 
 
+def test_labels_may_have_codes_of_their_own(balls, tmp_path, monkeypatch):
+    """Those of the mice have: what no tissue names is unlabelled."""
+    own = {"coding": "codes", "codes": {"CSF": [3], "GM": [2], "WM": []}}
+    use({**balls, "a-1": {**balls["a-1"], **own}}, tmp_path, monkeypatch)
+    expected = ball_brain((20, 18, 16))[1][::-1]
+    found = zoo.load("a-1").labels
+    assert (found[expected == 3] == 1).all() and (found[expected == 2] == 2).all()
+    assert (found[expected == 1] == 255).all()
+
+
+def test_bids_skips_a_t2w_without_a_t1w_of_that_brain(balls, tmp_path, monkeypatch):
+    alone = {**balls["a-1"], "modality": "T2w", "split": None}
+    use({**balls, "m": alone}, tmp_path, monkeypatch)
+    _, skipped = zoo_bids.write(tmp_path / "bids")
+    assert skipped["m"] == "a T2w without a T1w, which the pipeline trains on"
+
+
 def test_bids_skips_a_t2w_without_its_t1w(balls, tmp_path, monkeypatch):
     use({**balls, "e": {**balls["a-1"], "split": "test"}}, tmp_path, monkeypatch)
     assert zoo_bids.write(tmp_path / "bids", ["a-1", "b", "e", "c-t2"]) == (
@@ -280,6 +297,7 @@ WRONG = {
         {"modality": "T2w", "split": None, "same_brain_as": "d"},
         "a-1.same_brain_as = 'd': no entry of that name has a T1w",
     ),
+    "codes without the coding": ({"codes": {"CSF": [1]}}, "coding 'codes' wants the codes"),
     "one map": ({"coding": "probabilities"}, "wants a file for each tissue"),
 }
 
@@ -319,10 +337,11 @@ def test_commands(balls, tmp_path):
 
 def test_registry_lists_the_zoo():
     known = zoo.entries()
-    assert len(known) == 26 and {one.species for one in known.values()} == {
+    assert len(known) == 29 and {one.species for one in known.values()} == {
         "human",
         "chimpanzee",
         "macaque",
+        "mouse",
     }
     assert {one.split for one in known.values() if one.modality == "T1w"} == set(bids.SPLITS)
     names = [zoo_bids.subject(name) for name, one in known.items() if one.modality == "T1w"]

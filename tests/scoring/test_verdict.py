@@ -117,13 +117,19 @@ def test_other_settings_are_told(project):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("artefacts/scores.csv", None, "scores.csv: no such file; run 'dvc repro' first"),
+        ("artefacts/scores.csv", None, "scores.csv: no such file; run 'dvc repro' again"),
+        ("artefacts/scores.csv", " ", "scores.csv: not a table .*; run 'dvc repro' again"),
+        (
+            "artefacts/scores.csv",
+            "method,seed,level,tissue,dice,iou,hd95_mm,avd_percent\na,0,patch,WM,x,1,1,1\n",
+            "column dice holds 'x', no number; run 'dvc repro' again",
+        ),
         ("published/scores.csv", None, "scores.csv: no such file; run 'git restore published'"),
         ("published/scores.csv", "a,b\n1,2\n", "has no column"),
         ("published/record.json", "{", "record.json: not a whole record"),
         (
             "published/scores.csv",
-            "method,seed,level,tissue,dice\n",
+            "method,seed,level,tissue,dice,iou,hd95_mm,avd_percent\na,0,patch,WM,1,1,1,1\n",
             "scores.csv: not the scores that record.json is of; run 'git restore published'",
         ),
     ],

@@ -51,7 +51,10 @@ def small(tmp_path):
             "brain_pixels": 24,
             "scales": [0.8, 1.2],
             "drawn": 0,
-            "inverted": 0,
+            "parts": 0,
+            "reshaped": 0,
+            "rim": 0,
+            "repainted": 0,
             "curves": 0,
             "gamma": 0,
             "bias": 0,
@@ -88,7 +91,8 @@ def small(tmp_path):
 
 def test_another_contrast_of_a_brain_is_no_stranger(monkeypatch):
     monkeypatch.setattr(checkpoint, "read_card", lambda path: {"brains": ["chimp", "human-eve"]})
-    assert on_zoo.unseen("any") == ["human-nii2mesh", "macaque-21mo", "macaque-4mo"]
+    mice = ["mouse-fvb-2", "mouse-fvb-3", "mouse-fvb-4"]
+    assert on_zoo.unseen("any") == ["human-nii2mesh", "macaque-21mo", "macaque-4mo", *mice]
     monkeypatch.setattr(checkpoint, "read_card", lambda path: {"brains": ["chimp-t2"]})
     assert "chimp" not in on_zoo.unseen("any")
 

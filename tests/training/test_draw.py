@@ -7,7 +7,7 @@ from conftest import ball_brain, labelled_ball
 from patchseg import params
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import UNLABELLED
-from patchseg.training import batches, draw
+from patchseg.training import appearance, batches, draw
 
 PLAIN = {
     "patches": 8,
@@ -21,8 +21,11 @@ PLAIN = {
     "anywhere": 0,
     "thick": 0,
     "drawn": 0,
-    "orders": (1, 0, 0),
-    "inverted": 0,
+    "orders": (1, 0, 0, 0),
+    "parts": 0,
+    "reshaped": 0,
+    "rim": 0,
+    "repainted": 0,
     "curves": 0,
     "gamma": 0,
     "bias": 0,
@@ -92,27 +95,84 @@ def test_the_brain_is_seen_at_one_size_whatever_its_voxels():
     assert areas[0] == pytest.approx(areas[1], rel=0.1)
 
 
-@pytest.mark.parametrize(("orders", "sign"), [((1, 0, 0), 1), ((0, 1, 0), -1)])
-def test_made_up_images_have_the_order_that_is_asked_for(rng, orders, sign):
-    for _ in range(20):
-        image, labels = draw.patch(rng, ball(image=False), settings(orders=orders))
-        means = [
-            np.median(image[labels == tissue])
-            for tissue in (1, 2, 3)
-            if (labels == tissue).sum() > 20
-        ]
-        assert means == sorted(means)[::sign]
+ORDERS = {
+    (1, 0, 0, 0): ["CSF GM WM"],
+    (0, 1, 0, 0): ["WM GM CSF"],
+    (0, 0, 1, 0): ["CSF WM GM", "GM WM CSF"],  # newborns, T1w and T2w
+}
 
 
-def test_inverted_images_are_dark_where_they_were_bright(rng):
+def from_dark_to_bright(image, labels):
+    """Return the tissues of a patch, the darkest first; None where not all are there."""
+    medians = {
+        name: np.median(image[labels == tissue])
+        for tissue, name in enumerate(("CSF", "GM", "WM"), start=1)
+        if (labels == tissue).sum() > 20
+    }
+    return " ".join(sorted(medians, key=medians.get)) if len(medians) == 3 else None
+
+
+@pytest.mark.parametrize("orders", ORDERS)
+def test_made_up_images_have_the_order_that_is_asked_for(rng, orders):
+    drawn = [
+        draw.patch(rng, ball(image=False), settings(orders=orders, scales=(0.8, 0.8)))
+        for _ in range(30)
+    ]
+    assert {from_dark_to_bright(*one) for one in drawn} - {None} == set(ORDERS[orders])
+
+
+@pytest.mark.parametrize("orders", ORDERS)
+def test_a_real_image_is_repainted_in_the_order_that_is_asked_for(rng, orders):
     for _ in range(20):
-        image, labels = draw.patch(rng, ball(), settings(inverted=1))
-        means = [
-            np.median(image[labels == tissue])
-            for tissue in (1, 2, 3)
-            if (labels == tissue).sum() > 20
-        ]
-        assert means == sorted(means)[::-1] and (image[labels == 0] == 0).all()
+        drawn = draw.patch(rng, ball(), settings(orders=orders, repainted=1, scales=(0.8, 0.8)))
+        assert from_dark_to_bright(*drawn) in [None, *ORDERS[orders]]
+        assert (drawn[0][drawn[1] == 0] == 0).all()
+
+
+def test_a_brain_without_one_tissue_is_not_repainted(rng):
+    brain, twin = ball(unlabelled=(1,)), np.random.default_rng(5)
+    assert np.isnan(brain.means[0]) and not np.isnan(brain.means[1:]).any()
+    found, _ = draw.patch(np.random.default_rng(5), brain, settings(repainted=1))
+    assert (found == draw.patch(twin, brain, settings())[0]).all()
+
+
+def test_a_mask_cut_otherwise_moves_no_border_inside(rng):
+    truth = np.zeros((64, 64), np.uint8)
+    truth[8:56, 8:56], truth[9:55, 9:55], truth[20:44, 20:44] = 1, 2, 3
+    seen = set()
+    for _ in range(60):
+        labels, inside = appearance.cut(rng, truth, 1, settings(rim=1))
+        assert ((labels == truth) | (labels == 0)).all() and inside[labels > 0].all()
+        seen.add(
+            "loose"
+            if (inside & (truth == 0)).any()
+            else "eroded"
+            if ((labels == 0) & (truth > 1)).any()
+            else "tight"
+        )
+    assert seen == {"loose", "eroded", "tight"}
+    labels, inside = appearance.cut(rng, truth, 1, settings())
+    assert (labels == truth).all() and (inside == (truth > 0)).all()
+
+
+def test_a_reshaped_brain_has_another_cortex_and_the_same_outline(rng):
+    truth = np.zeros((64, 64), np.uint8)
+    truth[8:56, 8:56], truth[16:48, 16:48] = 2, 3
+    shares = []
+    for _ in range(30):
+        changed = appearance.reshape(rng, truth, settings(reshaped=1))
+        assert ((changed > 0) == (truth > 0)).all()
+        shares.append((changed == 3).sum())
+    assert min(shares) < (truth == 3).sum() < max(shares)
+
+
+def test_parts_of_a_tissue_are_brighter_or_darker_and_the_tissues_stay_apart(rng):
+    truth = np.full((64, 64), 2, np.uint8)
+    even, parted = (
+        appearance.make_up(np.random.default_rng(3), truth, truth > 0, settings(parts=parts))
+        for parts in (0, 1)
+    )
+    assert parted.std() > even.std()
 
 
 def test_what_nobody_labelled_is_ignored_and_not_background(rng):
@@ -138,8 +198,11 @@ def test_anything_goes_and_stays_an_image(rng):
         anywhere=0.5,
         thick=0.5,
         drawn=0.5,
-        orders=(0.3, 0.3, 0.4),
-        inverted=0.5,
+        orders=(0.3, 0.2, 0.2, 0.3),
+        parts=0.5,
+        reshaped=0.5,
+        rim=0.5,
+        repainted=0.5,
         curves=0.5,
         gamma=0.5,
         bias=0.5,
