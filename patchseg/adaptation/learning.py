@@ -54,7 +54,7 @@ def train(given, parent, recipe, seed=0, steps=None, on_round=None):
     Returns
     -------
     learned : Learned
-        Its weights are averaged with the parent's (`recipe.kept`).
+        Its weights are averaged with the parent's (see `kept_for`).
 
     Raises
     ------
@@ -67,7 +67,7 @@ def train(given, parent, recipe, seed=0, steps=None, on_round=None):
     with runtime.deterministic(seed):
         learned = Learned(_compiled(parent, recipe, steps))
         _rounds(learned, _batches(given, parent, recipe, seed), steps, recipe.round, on_round)
-    unet.go_back(learned.model, parent.model, recipe.kept)
+    unet.go_back(learned.model, parent.model, kept_for(given, recipe))
     return learned
 
 
@@ -94,8 +94,20 @@ def _rounds(learned, batches, steps, size, on_round):
 
 def steps_for(given, recipe):
     """Return how many batches these labels are worth: more slices, more batches."""
-    slices = sum(len(one.slices()[1]) for one in given)
-    return min(recipe.most_steps, recipe.steps + recipe.more_steps * (slices - 1))
+    return min(recipe.most_steps, recipe.steps + recipe.more_steps * (_slices(given) - 1))
+
+
+def kept_for(given, recipe):
+    """Return the share of what was learned that is kept: more slices, more of it.
+
+    What goes back to the parent is divided by their number.
+    """
+    return 1 - (1 - recipe.kept) / _slices(given)
+
+
+def _slices(given):
+    """Return how many slices are labelled, at least 1."""
+    return max(1, sum(len(one.slices()[1]) for one in given))
 
 
 def _compiled(parent, recipe, steps):

@@ -56,4 +56,5 @@ def identity(name):
         found = sample.template_files().values()
         return ["human", "probabilities", [files.sha256(path) for path in found]]
     one = zoo.entry(name)
-    return [one.species, one.coding, [one.files[path].sha256 for path in sorted(one.files)]]
+    coding = [one.coding, one.codes] if one.codes else one.coding
+    return [one.species, coding, [one.files[path].sha256 for path in sorted(one.files)]]

@@ -6,7 +6,8 @@ from the folder that PATCHSEG_ZOO names, or else are downloaded into the user's 
 ``<owner>+<repository>/<path>``.
 
 Labels are 0 background, 1 CSF, 2 GM, 3 WM, and 255 where the source left out a part of the brain:
-FreeSurfer's labels of the chimpanzee and the macaques have no CSF in the sulci.
+FreeSurfer's labels of the chimpanzee and the macaques have no CSF in the sulci, and cerebellum,
+brain stem and midbrain of the mice hold both grey and white matter.
 
 To add a species, add one entry to `zoo.json`.
 """
@@ -80,10 +81,15 @@ class Entry(BaseModel):
             raise ValueError("coding 'probabilities' wants an image and maps of GM and WM")
         if (self.coding == "codes") != (self.codes is not None):
             raise ValueError("coding 'codes' wants the codes of each tissue, the others want none")
-        both = self.split is not None, self.same_brain_as is not None
-        if both not in {"T1w": [(True, False)], None: [(False, False)]}.get(
-            self.modality, [(False, True), (False, False)]
-        ):
+        every = [code for codes in (self.codes or {}).values() for code in codes]
+        if self.codes and (len(self.codes) < 3 or min(every) < 1 or len(set(every)) < len(every)):
+            raise ValueError("codes wants CSF, GM and WM, and each code once and above 0")
+        allowed = {
+            "T1w": {(True, False)},
+            "T2w": {(False, True), (False, False)},
+            None: {(False, False)},
+        }
+        if (self.split is not None, self.same_brain_as is not None) not in allowed[self.modality]:
             raise ValueError(
                 "a T1w wants a split, a T2w may have same_brain_as, labels alone want neither"
             )

@@ -110,9 +110,10 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     network, history = loop.fit(training, validation, own.train, learned, state, first)
     files.write_table(history, out / f"{name}_history.csv")
     known = _described(path, name, sizes, first)
-    if first:
-        unet.go_back(network, checkpoint.load(first), known["kept"])
-        loop.settle(network, training, own.train)
+    if first and own.kept < 1:
+        with runtime.deterministic(own.train.seed):
+            unet.go_back(network, checkpoint.load(first), own.kept)
+            loop.settle(network, training, own.train)
     dice = loop.validation_dice(network, *validation)
     known |= {
         "epochs": len(history),

@@ -11,6 +11,9 @@ import numpy as np
 
 from patchseg.core.tissues import UNLABELLED
 
+APART = 0.12
+"""Tissues that are not this far apart in a real image are not repainted: it would stretch noise."""
+
 
 def smooth(rng, shape, knots):
     """Return a smooth random field (h, w) in [-1, 1], of so many knots along each edge."""
@@ -39,14 +42,14 @@ def brightness(rng, settings):
     return np.array([csf, other, middle] if kind == 2 else [csf, middle, other])
 
 
-def reshape(rng, truth, settings):
+def reshape(rng, truth, pixel, settings):
     """Make cortex thinner or thicker and smoother, in some patches, as it is in other brains.
 
-    Newborns and foetuses have a thin one, mice a smooth one. `truth` may have any resolution.
+    Newborns and foetuses have a thin one, mice a smooth one. `pixel` is as in `cut`.
     """
     if rng.random() >= settings.reshaped:
         return truth
-    width, level = rng.uniform(1.0, 5.0), rng.uniform(0.3, 0.7)
+    width, level = rng.uniform(0.5, 2.5) * pixel, rng.uniform(0.3, 0.7)
     changed = truth.copy()
     for tissue, other in ((3, 2), (1, 2)) if rng.random() < 0.5 else ((3, 2),):
         blurred = cv2.GaussianBlur((truth == tissue).astype(np.float32), (0, 0), width)
@@ -74,16 +77,15 @@ def cut(rng, truth, pixel, settings):
     inside = truth > 0
     if rng.random() >= settings.rim or inside.all() or not inside.any():
         return truth, inside
-    kind, width = rng.choice(3, p=[0.5, 0.25, 0.25]), rng.uniform(0.5, 4.0) * pixel
-    if kind == 2:
-        near = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3) <= width
-        return truth, near
+    kind, width = rng.choice(3, p=[0.5, 0.25, 0.25]), rng.uniform(1.0, 4.0) * pixel
+    if kind == 2:  # loose
+        around = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
+        return truth, around <= width
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
-    gone = depth <= width
-    if kind == 0:  # a tight mask leaves out what is neither grey nor white matter
-        gone &= (truth == 1) | (truth == UNLABELLED)
-    else:
-        gone = depth <= width / 2
+    if kind == 1:  # eroded
+        gone = depth <= max(pixel, width / 2)
+    else:  # tight: what is neither grey nor white matter is left out
+        gone = (depth <= width) & ((truth == 1) | (truth == UNLABELLED))
     truth = np.where(gone, 0, truth).astype(np.uint8)
     return truth, truth > 0
 
@@ -111,19 +113,19 @@ def make_up(rng, truth, inside, settings):
 def _parts(rng, own, means, tissue):
     """Return by how much parts of a tissue, by place and depth, are nearer to another's brightness.
 
-    Of one or two parts each is a blob or a layer, and up to two thirds of the way. They have no
-    sharp edge: that is a border between tissues.
+    One or two parts, each a blob or a layer; together at most two thirds of the way. Their edges
+    are soft: a sharp one is a border between tissues.
     """
-    change = np.zeros(own.shape, np.float32)
+    change, far = np.zeros(own.shape, np.float32), (means - means[tissue]) * 2 / 3
     for _ in range(rng.integers(1, 3)):
         field = smooth(rng, own.shape, rng.integers(3, 9))
         deep = cv2.GaussianBlur(own.astype(np.float32), (0, 0), rng.uniform(2, 8))
         field = field + rng.uniform(-3, 3) * deep
-        level = np.quantile(field[own], rng.uniform(0.2, 0.9))
-        part = np.clip((field - level) * rng.uniform(1, 5), 0, 1)
+        part = (field > np.quantile(field[own], rng.uniform(0.2, 0.9))).astype(np.float32)
+        part = cv2.GaussianBlur(part, (0, 0), rng.uniform(2, 4))
         other = rng.choice([one for one in range(3) if one != tissue])
         change += part * rng.uniform(-0.15, 0.65) * (means[other] - means[tissue])
-    return change
+    return np.clip(change, far.min(), far.max())
 
 
 def recolour(rng, image, inside, means, settings):
@@ -134,14 +136,15 @@ def recolour(rng, image, inside, means, settings):
     means : (3,) ndarray of float
         How bright CSF, GM and WM are in this brain; NaN where nobody knows.
     """
-    if rng.random() < settings.repainted and np.ptp(means) > 0:  # False with NaN
+    apart = np.diff(np.sort(means)).min() > APART  # False with NaN
+    if rng.random() < settings.repainted and apart:
         image = np.where(inside, _repainted(rng, image, means, settings), image)
     if rng.random() < settings.curves:
         knots = np.cumsum(rng.uniform(0.2, 1.0, 6))
         image = np.interp(
             image, np.linspace(0, 1, 7), np.concatenate([[0], knots / knots[-1]])
         ).astype(np.float32)
-    return np.maximum(image, 0) ** np.float32(np.exp(rng.normal(0, settings.gamma)))
+    return image ** np.float32(np.exp(rng.normal(0, settings.gamma)))
 
 
 def _repainted(rng, image, means, settings):

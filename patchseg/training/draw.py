@@ -84,7 +84,7 @@ def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
     places = [_places(rng, voxels, truth.shape, voxel_mm) for voxels in found if len(voxels)]
     means = np.array(
         [
-            np.median(seen[truth == tissue]) if seen is not None and len(voxels) else np.nan
+            np.median(seen.flat[voxels]) if seen is not None and len(voxels) else np.nan
             for tissue, voxels in enumerate(found, start=1)
         ]
     )
@@ -153,6 +153,7 @@ def patch(rng, one, settings):
         seen = _scanned(rng, image, axis, at, pixels, settings)
         seen = appearance.recolour(rng, seen, truth > 0, one.means, settings)
         truth, inside = appearance.cut(rng, truth, 1, settings)
+        seen = np.where(inside & (truth == 0), rng.uniform(0, 1), seen)
     return appearance.degrade(rng, seen, inside, settings), truth
 
 
@@ -185,16 +186,14 @@ def _made_up(rng, plane, pixels, settings):
         What the mask holds.
     """
     fine = [cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR) for part in pixels]
-    truth = appearance.reshape(rng, _sample(plane, fine, cv2.INTER_NEAREST), settings)
+    truth = appearance.reshape(rng, _sample(plane, fine, cv2.INTER_NEAREST), 2, settings)
     truth, inside = appearance.cut(rng, truth, 2, settings)
     large = appearance.make_up(rng, truth, inside, settings)
-    first, second = rng.integers(2, size=2)  # of four pixels, so that labels are moved nowhere
-    labels = truth[first::2, second::2]
-    return _halved(large), labels, inside[first::2, second::2]
-
-
-def _halved(values):
-    return cv2.resize(values, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    shape = pixels[0].shape
+    image = cv2.resize(large, shape[::-1], interpolation=cv2.INTER_AREA)
+    # one of each four pixels, so that labels are moved nowhere
+    at = tuple(2 * np.indices(shape) + rng.integers(2, size=(2, *shape)))
+    return image, truth[at], inside[at]
 
 
 def _scanned(rng, image, axis, at, pixels, settings):

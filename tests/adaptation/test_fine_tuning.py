@@ -375,6 +375,17 @@ def test_the_weights_lie_half_way_from_the_parent(parent):
         assert np.allclose(middle, (old + new) / 2, atol=1e-6)
 
 
+def test_more_slices_mean_more_batches_and_keep_more_of_what_they_taught():
+    whole = ball_brain()[1]
+    one, four = (
+        [labelled_ball(labels=np.where(np.isin(np.arange(40), rows)[:, None, None], whole, 0))]
+        for rows in ([20], [12, 16, 20, 24])
+    )
+    own = recipe(kept=0.5, steps=10, more_steps=5, most_steps=20)
+    assert [learning.kept_for(given, own) for given in (one, four)] == [0.5, 0.875]
+    assert [learning.steps_for(given, own) for given in (one, four)] == [10, 20]
+
+
 def test_what_labels_said_is_not_taken_from_memory_when_only_the_card_is_new(parent, tmp_path):
     image, labels = block("anterior", inverted=True)
     out = tmp_path / "new.weights.h5"

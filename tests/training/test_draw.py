@@ -160,19 +160,37 @@ def test_a_reshaped_brain_has_another_cortex_and_the_same_outline(rng):
     truth[8:56, 8:56], truth[16:48, 16:48] = 2, 3
     shares = []
     for _ in range(30):
-        changed = appearance.reshape(rng, truth, settings(reshaped=1))
+        changed = appearance.reshape(rng, truth, 1, settings(reshaped=1))
         assert ((changed > 0) == (truth > 0)).all()
         shares.append((changed == 3).sum())
     assert min(shares) < (truth == 3).sum() < max(shares)
 
 
-def test_parts_of_a_tissue_are_brighter_or_darker_and_the_tissues_stay_apart(rng):
-    truth = np.full((64, 64), 2, np.uint8)
-    even, parted = (
-        appearance.make_up(np.random.default_rng(3), truth, truth > 0, settings(parts=parts))
-        for parts in (0, 1)
-    )
-    assert parted.std() > even.std()
+def test_parts_of_a_tissue_stay_nearer_to_it_than_to_another_and_have_soft_edges(rng):
+    own = np.zeros((64, 64), bool)
+    own[8:56, 8:56] = True
+    means, found = np.array([0.2, 0.5, 0.9]), []
+    for _ in range(50):
+        change = appearance._parts(rng, own, means, 1)
+        assert -0.2 - 1e-6 <= change.min() and change.max() <= 0.4 * 2 / 3 + 1e-6
+        found.append(np.ptp(change))
+        steps = np.abs(np.diff(change, axis=0)).max()
+        assert steps <= 0.3 * np.ptp(means)
+    assert np.mean(found) > 0.05
+
+
+def test_tissues_that_are_equally_bright_are_not_repainted(rng):
+    image, inside = np.linspace(0.1, 1, 64, dtype=np.float32).reshape(8, 8), np.ones((8, 8), bool)
+    for means in ([0.5, 0.55, 0.9], [0.5, 0.5, 0.9], [0.5, np.nan, 0.9]):
+        found = appearance.recolour(rng, image, inside, np.array(means), settings(repainted=1))
+        assert np.array_equal(found, image)
+
+
+def test_a_loose_mask_holds_what_lies_around_the_brain(rng):
+    for one in (ball(), ball(image=False)):
+        drawn = [draw.patch(rng, one, settings(rim=1, scales=(0.6, 0.6))) for _ in range(40)]
+        assert any((image[labels == 0] > 0.05).sum() > 50 for image, labels in drawn)
+        assert all((image[labels > 0] > 0).all() for image, labels in drawn)
 
 
 def test_what_nobody_labelled_is_ignored_and_not_background(rng):
