@@ -67,8 +67,16 @@ VARIANTS = {
     "soft Dice + cross-entropy: binary cross-entropy": {DECIDES: True, "train": {"loss": "bce"}},
     "T1w, T2w and any contrast: T1w only": {
         DECIDES: True,
-        "draw": {"orders": [1.0, 0.0, 0.0], "inverted": 0.0},
+        "draw": {"orders": [1.0, 0.0, 0.0, 0.0], "repainted": 0.0},
     },
+    "parts of tissues, other masks, reshaped, repainted: none": {
+        DECIDES: True,
+        "draw": {"parts": 0.0, "rim": 0.0, "reshaped": 0.0, "repainted": 0.0},
+    },
+    "parts of tissues: none": {"draw": {"parts": 0.0}},
+    "other masks: none": {"draw": {"rim": 0.0}},
+    "reshaped cortex: none": {"draw": {"reshaped": 0.0}},
+    "real images repainted: none": {"draw": {"repainted": 0.0}},
     "label maps and images: images only": {
         DECIDES: True,
         "brains": ["mni", "human-eve"],

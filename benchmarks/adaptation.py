@@ -73,7 +73,7 @@ ABLATION = {
         "draw": dict.fromkeys(DISTURBED, 0.0) | {"scales": [1.0, 1.0]}
     },
     "other sizes and brightness: strong": {
-        "replayed as draw": {"patches": 1024, "drawn": 0.0, "inverted": 0.0}
+        "replayed as draw": {"patches": 1024, "drawn": 0.0, "repainted": 0.0}
     },
 }
 

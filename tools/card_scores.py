@@ -9,13 +9,11 @@ from patchseg.core.files import project_root, write_text
 
 LIMITS = [
     "Brain-extracted images only; a head is refused where it is recognised.",
-    "Species it never saw: see the scores. Rodents and other smooth brains are untested.",
-    "T2w: trained on one real T2w brain and on made-up contrasts; look at the result.",
-    "Sulcal CSF of the chimpanzee and the macaques was not labelled in the training.",
-    (
-        "Lesions, tumours and large malformations are untested; so are newborns, whose contrast is"
-        " inverted."
-    ),
+    "Species it never saw: see the scores. Rodents: three mice only, in T2w.",
+    "T2w: one real chimpanzee's, three mice's, and made-up contrasts; look at the result.",
+    "Newborns and foetuses: made-up contrasts and shapes only, no real one.",
+    "Sulcal CSF of the animals was not labelled in the training.",
+    "Lesions, tumours and large malformations are untested.",
 ]
 
 table = pd.read_csv(project_root() / "artefacts" / "zoo" / "segmentation.csv")

@@ -235,7 +235,10 @@ def calibrated(model, parent, given, recipe, seed=0):
         before.append(sharp[mask][at])
         labels.append(one.labels[box][mask][at])
     learned = calibration.fit(
-        *map(np.concatenate, (found, before, labels)), recipe.calibration, seed
+        *map(np.concatenate, (found, before, labels)),
+        recipe.calibration,
+        seed,
+        learning.slices_of(given),
     )
     if learned is None:  # too few: what an earlier round learned stays
         return replace(parent, model=model)

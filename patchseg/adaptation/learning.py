@@ -94,7 +94,7 @@ def _rounds(learned, batches, steps, size, on_round):
 
 def steps_for(given, recipe):
     """Return how many batches these labels are worth: more slices, more batches."""
-    return min(recipe.most_steps, recipe.steps + recipe.more_steps * (_slices(given) - 1))
+    return min(recipe.most_steps, recipe.steps + recipe.more_steps * (slices_of(given) - 1))
 
 
 def kept_for(given, recipe):
@@ -102,11 +102,11 @@ def kept_for(given, recipe):
 
     What goes back to the parent is divided by their number.
     """
-    return 1 - (1 - recipe.kept) / _slices(given)
+    return 1 - (1 - recipe.kept) / slices_of(given)
 
 
-def _slices(given):
-    """Return how many slices are labelled, at least 1."""
+def slices_of(given):
+    """Return how many slices of these brains are labelled, at least 1."""
     return max(1, sum(len(one.slices()[1]) for one in given))
 
 

@@ -40,7 +40,8 @@ def write(folder, names=None, splits=None):
     written : list of str
         Names of the brains in the dataset.
     skipped : dict of str to str
-        Why the others are not: labels without an image, or a T2w whose T1w was not asked for.
+        Why the others are not: labels without an image, a T2w without a T1w of that brain, or one
+        whose T1w was not asked for.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
     return np.stack(found, axis=1).astype(np.float32)
 
 
-def fit(found, sharp, labels, settings, seed=0):
+def fit(found, sharp, labels, settings, seed=0, slices=1):
     """Learn from labelled voxels.
 
     Parameters
@@ -89,6 +89,8 @@ def fit(found, sharp, labels, settings, seed=0):
         1 CSF, 2 GM, 3 WM.
     settings : patchseg.params.Calibration
     seed : int
+    slices : int
+        On so many slices they lie; more of them weaken the penalty.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def fit(found, sharp, labels, settings, seed=0):
     terms = _terms(found[rows], center, scale)
     middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), settings.least_spread)
     truth, start = labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
-    ridge = settings.ridge * np.sqrt(len(rows))
+    ridge = settings.ridge * np.sqrt(len(rows) / slices)
     weights, bias = _regression((terms - middle) / spread, truth, start, ridge)
     weights = weights.T / spread
     bias = bias - weights @ middle

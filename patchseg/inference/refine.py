@@ -4,8 +4,8 @@ A network learns where a tissue lies, and at which brightness its training label
 another animal, sequence or scanner that brightness differs. So the network's probabilities become
 the prior of a mixture of Gaussians, fitted to this image by expectation and maximisation together
 with a smooth bias field. Ashburner and Friston (2005) do so with an atlas as the prior. CSF has two
-of them, one darker and one brighter than grey matter: in a T2w the ventricles are bright, and the
-brain's rim, where the mask's zeros mix in, is dark.
+of them, one darker and one brighter than grey matter, told apart anew in each round: in a T2w the
+ventricles are bright, and the brain's rim, where the mask's zeros mix in, is dark.
 """
 
 from dataclasses import dataclass
@@ -139,9 +139,9 @@ def _maximised(found, even):
     parts = np.stack([found[:, 0] * dark, found[:, 0] * ~dark, *found[:, 1:].T], axis=1)
     weights = parts.sum(axis=0) + 1e-3
     means = ((parts.T @ even + 1e-3 * even.mean()) / weights).astype(np.float32)
-    spread = float(np.mean([parts[:, k] @ (even - means[k]) ** 2 for k in range(len(OF))]))
+    spread = float(sum(parts[:, k] @ (even - means[k]) ** 2 for k in range(len(OF))))
     shares = (weights / (OF @ (weights @ OF))).astype(np.float32)
-    return _Mixture(shares, means, spread * len(OF) / len(even) + NOISE**2)
+    return _Mixture(shares, means, spread / len(even) + NOISE**2)
 
 
 def _posterior(prior, even, mixture):

@@ -97,14 +97,14 @@ def evidence(weights, table_path):
     -------
     table : pandas.DataFrame
     """
+    from patchseg.inference import qc
+
     paths = {path.name.removesuffix(checkpoint.SUFFIX): path for path in weights}
     jobs = [{"network": name, "brain": one} for name, path in paths.items() for one in unseen(path)]
     brains = sorted({job["brain"] for job in jobs}, key=list(zoo.entries()).index)
     jobs += [{"network": method, "brain": one} for method in CLASSICAL for one in brains]
 
     def measure(network, brain):
-        from patchseg.inference import qc
-
         if network in CLASSICAL:
             return score_classical(network, brain)
         sha256 = checkpoint.read_card(paths[network])["sha256"][:12]

@@ -196,9 +196,14 @@ def _read(path):
     missing = [name for name in (*tables.KEYS, "seed", *_NUMBERS) if name not in table]
     if missing:
         raise InputError(f"{path}: has no column {', '.join(missing)}; {mend}")
+    if table.empty:
+        raise InputError(f"{path}: has no rows; {mend}")
     for name in _NUMBERS:
-        if not pd.api.types.is_numeric_dtype(table[name]):
-            raise InputError(f"{path}: column {name} holds {table[name][0]!r}, no number; {mend}")
+        wrong = table[name][
+            pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()
+        ]
+        if len(wrong):
+            raise InputError(f"{path}: column {name} holds {wrong.iloc[0]!r}, no number; {mend}")
     return table
 
 

@@ -298,6 +298,15 @@ WRONG = {
         "a-1.same_brain_as = 'd': no entry of that name has a T1w",
     ),
     "codes without the coding": ({"codes": {"CSF": [1]}}, "coding 'codes' wants the codes"),
+    "codes of two tissues": (
+        {"coding": "codes", "codes": {"CSF": [1], "GM": [2]}},
+        "codes wants CSF, GM and WM",
+    ),
+    "a code twice": (
+        {"coding": "codes", "codes": {"CSF": [1], "GM": [2], "WM": [2]}},
+        "each code once",
+    ),
+    "a T2w with a split": ({"modality": "T2w"}, "a T2w may have same_brain_as"),
     "one map": ({"coding": "probabilities"}, "wants a file for each tissue"),
 }
 

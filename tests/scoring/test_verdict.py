@@ -121,7 +121,13 @@ def test_other_settings_are_told(project):
         ("artefacts/scores.csv", " ", "scores.csv: not a table .*; run 'dvc repro' again"),
         (
             "artefacts/scores.csv",
-            "method,seed,level,tissue,dice,iou,hd95_mm,avd_percent\na,0,patch,WM,x,1,1,1\n",
+            "method,seed,level,tissue,dice,iou,hd95_mm,avd_percent\n",
+            "has no rows; run 'dvc repro' again",
+        ),
+        (
+            "artefacts/scores.csv",
+            "method,seed,level,tissue,dice,iou,hd95_mm,avd_percent\n"
+            "a,0,patch,WM,0.9,1,,1\na,0,patch,GM,x,1,,1\n",
             "column dice holds 'x', no number; run 'dvc repro' again",
         ),
         ("published/scores.csv", None, "scores.csv: no such file; run 'git restore published'"),

@@ -14,7 +14,7 @@ from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.datasets import brains
 from patchseg.datasets.brains import load, names
-from patchseg.inference import networks, segmentation
+from patchseg.inference import networks, qc, segmentation
 from patchseg.scoring import on_zoo
 from patchseg.training import across, drawn, loop
 
@@ -234,6 +234,11 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(
         np.allclose(end, (one + other) / 2, atol=1e-6)
         for end, one, other in zip(last, learned, first, strict=True)
     )
+    halfway, settled = (
+        networks.load(one).model.trainable_weights[-1].numpy()
+        for one in (out / "more" / "learned.weights.h5", more)
+    )
+    assert not np.allclose(settled, halfway, atol=1e-4)
     assert (
         np.mean([row["dice"] for row in on_zoo.score(more, "a")[0]]) > 0.5
     )  # five small steps from where it started
@@ -246,6 +251,7 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(
             "atropos": ["other"],
         }
         assert table[table.network == "hmrf"].dice.min() > 0.8
+        assert set(table[table.network == "tiny"].qc) <= set(qc.VERDICTS)
     shown = CliRunner().invoke(main.app, ["dev", "across", "score", str(path), "a"])
     assert (
         shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 1.000" in shown.output
