@@ -8,6 +8,8 @@ ROOT = Path(__file__).parents[1]
 START, END = "<!-- results: made by tools/readme_scores.py -->\n", "<!-- end of results -->\n"
 METHODS = ("patchseg", "DIPY HMRF", "ANTs N4+Atropos")
 ORDER = ["WM", "GM", "CSF"]
+ALIKE = ("mouse-fvb-3", "mouse-fvb-4")
+"""Brains much like another one of the table, which would make it long."""
 
 
 def results(zoo, curve):
@@ -16,7 +18,7 @@ def results(zoo, curve):
     Parameters
     ----------
     zoo : pandas.DataFrame
-        Of `benchmarks/segmentation.py`: brain, method, Dice of each tissue, seconds.
+        Of `benchmarks/segmentation.py`: brain, method, Dice of each tissue.
     curve : pandas.DataFrame
         Of `benchmarks/adaptation.py`: brain, slices, suggested (mean of GM and WM).
 
@@ -33,15 +35,13 @@ def results(zoo, curve):
         "HMRF",
         "Atropos",
         "one labelled slice: GM, WM",
-        "seconds of the three",
     ]
     lines = [names, ["---"] * len(names)]
-    for brain in zoo.brain.unique():
+    for brain in [name for name in zoo.brain.unique() if name not in ALIKE]:
         rows = [known.loc[(brain, method)] for method in METHODS]
         dice = [" / ".join(f"{row[f'dice_{tissue}']:.2f}" for tissue in ORDER) for row in rows]
         learned = f"{slice_[brain]:.2f}" if brain in slice_ else ""
-        seconds = " / ".join(f"{row.seconds:.0f}" for row in rows)
-        lines.append([brain, *dice, learned, seconds])
+        lines.append([brain, *dice, learned])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -194,7 +194,7 @@ def _learn(given, kept, parent, recipe, seed, steps, on_round):
     if steps != 0:
         learned = learning.train(list(kept), parent, recipe, seed, steps, on_round)
     try:
-        network = calibrated(learned.model, parent, kept, recipe, seed)
+        network = calibrated(learned.model, parent, kept, recipe, seed, guarded=steps != 0)
         last = [answer(network, one) for one in given]
     except KeyboardInterrupt:
         if not learned.losses:
@@ -209,7 +209,7 @@ def _learn(given, kept, parent, recipe, seed, steps, on_round):
     return network, learned, last
 
 
-def calibrated(model, parent, given, recipe, seed=0):
+def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     """Return a network with what the labelled voxels say of its answers (see `calibration`).
 
     Parameters
@@ -219,6 +219,8 @@ def calibrated(model, parent, given, recipe, seed=0):
     given : sequence of patchseg.datasets.labelled.Labelled
     recipe : patchseg.params.Adapt
     seed : int
+    guarded : bool
+        Leave it out where one half of the labels does not help the other (see `calibration.helps`).
 
     Returns
     -------
@@ -226,25 +228,32 @@ def calibrated(model, parent, given, recipe, seed=0):
     """
     from patchseg.inference import refine
 
-    found, before, labels = [], [], []
+    parts = []
     for one in given:
         ready, plain, mask, box = _plain(model, parent, one)
         sharp = refine.refine(ready, plain, mask, one.voxel_mm)
         at, pixel_mm = one.known[box][mask], one.size_mm / parent.brain_pixels
-        found.append(calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at])
-        before.append(sharp[mask][at])
-        labels.append(one.labels[box][mask][at])
-    learned = calibration.fit(
-        *map(np.concatenate, (found, before, labels)),
-        recipe.calibration,
-        seed,
-        learning.slices_of(given),
-    )
-    if learned is None:  # too few: what an earlier round learned stays
+        found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at]
+        halves = _first_half(one.known[box])[mask][at]
+        parts.append((found, sharp[mask][at], one.labels[box][mask][at], halves))
+    *labelled, halves = map(np.concatenate, zip(*parts, strict=True))
+    settings, slices = recipe.calibration, learning.slices_of(given)
+    learned = calibration.fit(*labelled, settings, seed, slices)
+    if learned and guarded and not calibration.helps(*labelled, halves, settings, seed, slices):
+        learned = None
+    if learned is None:  # too few, or no help: what an earlier round learned stays
         return replace(parent, model=model)
     sizes = [one.size_mm for one in given]
     room = (round(min(sizes) / recipe.alike, 1), round(max(sizes) * recipe.alike, 1))
     return replace(parent, model=model, calibration=learned, calibrated_mm=room)
+
+
+def _first_half(known):
+    """Return which voxels lie before the middle of the labelled ones, along their longest side."""
+    places = np.nonzero(known)
+    axis = int(np.argmax([np.ptp(one) if one.size else 0 for one in places]))
+    middle = np.median(places[axis]) if places[axis].size else 0
+    return np.broadcast_to((np.indices(known.shape, sparse=True)[axis] < middle), known.shape)
 
 
 def _plain(model, parent, one):

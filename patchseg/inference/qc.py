@@ -7,9 +7,9 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 
 VERDICTS = ("good", "look", "bad")
-# Limits: look below, look above, bad below, bad above. They hold the people, apes and monkeys of the
-# zoo with room around them. Mice lie outside: a third of their brain is unlabelled, and a network
-# that never saw them finds little of their white matter.
+# Limits: look below, look above, bad below, bad above. They hold the zoo's people, apes and monkeys
+# with room around them. Mice lie outside: a third of their brain is unlabelled, and a network that
+# never saw them finds their white matter badly.
 SHARES = {
     "CSF": (0.001, 0.45, 0.0, 0.65),
     "GM": (0.30, 0.75, 0.10, 0.90),

@@ -26,6 +26,16 @@ def ball():
     return image, labels, mask, plain
 
 
+def test_halves_that_contradict_one_another_do_not_help(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    truth, first = labels[mask], np.nonzero(mask)[0] < 20
+    settings = shipped().adapt.calibration
+    assert calibration.helps(found, plain[mask], truth, first, settings)
+    turned = np.where(first & (truth > 1), 5 - truth, truth)  # GM and WM change places
+    assert not calibration.helps(found, plain[mask], turned, first, settings)
+
+
 def test_labels_of_some_voxels_mend_all_the_others(ball):
     image, labels, mask, plain = ball
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
