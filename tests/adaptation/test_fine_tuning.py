@@ -195,7 +195,7 @@ def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):
 def test_ctrl_c_after_the_training_keeps_it(parent, tmp_path, monkeypatch):
     image, labels = block("anterior")
 
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fine_tuning, "calibrated", stop)
