@@ -12,23 +12,14 @@ from patchseg.core import files, runtime
 from patchseg.core.provenance import fingerprint
 from patchseg.datasets import brains
 from patchseg.scoring import rows
+from patchseg.scoring.strangers import LEFT_OUT
 
 ROOT = Path(__file__).parents[1]
 ARTEFACTS = ROOT / "artefacts"
 ACROSS = ARTEFACTS / "across"
 NETWORKS = ACROSS / "networks"
 SETTINGS = ROOT / "params.yaml"
-STRANGERS = {
-    "human-eve": "no-people",
-    "human-nii2mesh": "people",
-    "chimp": "no-chimp",
-    "chimp-t2": "no-chimp",
-    "macaque-21mo": "no-macaque",
-    "macaque-4mo": "no-macaque",
-    "mouse-fvb-2": "no-mouse",
-    "mouse-fvb-3": "no-mouse",
-    "mouse-fvb-4": "no-mouse",
-}
+STRANGERS = LEFT_OUT | {"human-nii2mesh": "people"}
 """For each brain a network that never saw its species, or (human-nii2mesh) that person."""
 ANIMALS = ("chimp", "chimp-t2", "macaque-21mo", "macaque-4mo", "mouse-fvb-2")
 

@@ -6,6 +6,8 @@ import pandas as pd
 from patchseg.core.tissues import TISSUES
 
 LEFT_OUT = {
+    "human-eve": "no-people",
+    "human-nii2mesh": "no-people",
     "chimp": "no-chimp",
     "chimp-t2": "no-chimp",
     "macaque-21mo": "no-macaque",
@@ -13,8 +15,6 @@ LEFT_OUT = {
     "mouse-fvb-2": "no-mouse",
     "mouse-fvb-3": "no-mouse",
     "mouse-fvb-4": "no-mouse",
-    "human-eve": "no-people",
-    "human-nii2mesh": "no-people",
 }
 """For each brain the network that learned from all other species of the zoo."""
 POOR, FINE = 0.75, 0.9
