@@ -161,12 +161,19 @@ def plot_memory(table):
 
 
 def report(table):
-    """Write the table for people."""
+    """Write two tables for people: Dice; border, seconds and memory."""
     shown = table.round({"seconds": 1, "start_up_s": 1, "peak_mb": 0}).round(3)
-    columns = [*(name for name in shown if name not in ("key", "machine")), "key"]
-    lines = shown[columns].astype(object).where(shown[columns].notna(), "").to_numpy()
-    lines = [[str(value) for value in line] for line in lines]
-    common.write_markdown(OUT / "segmentation.md", columns, lines, table)
+    names = ["brain", "method", "network"]
+    other = ["hd95_mm_GM", "seconds", "start_up_s", "peak_mb"]
+    dice = [*names, *[name for name in shown if name.startswith("dice_")], "key"]
+    more = common.markdown([*names[:2], *other], _lines(shown[[*names[:2], *other]]))
+    common.write_markdown(OUT / "segmentation.md", dice, _lines(shown[dice]), table, more=more)
+
+
+def _lines(shown):
+    """Return the rows of a table as lists of text, nothing where there is no value."""
+    filled = shown.astype(object).where(shown.notna(), "")
+    return [[str(value) for value in line] for line in filled.to_numpy()]
 
 
 def report_memory(count):
