@@ -1,9 +1,10 @@
 """Tissue segmentation (CSF, GM, WM) of brain MRI with a 2D UNet trained on small patches.
 
 `patchseg.segment(image)` segments one image in memory, `patchseg.segment_file(path, out)` one file;
-`patchseg.suggest(image, n)` says which slices of a new animal to label, and `patchseg.adapt(images,
-labels)` learns them. The rest is in the rooms: `patching`, `augment`, `unet` and `metrics` are the
-small module of the design, and data goes one way through the others.
+`patchseg.extract(image)` finds the brain in a whole head; `patchseg.suggest(image, n)` says which
+slices of a new animal to label, and `patchseg.adapt(images, labels)` learns them. The rest is in
+the rooms: `patching`, `augment`, `unet` and `metrics` are the small module of the design, and data
+goes one way through the others.
 
 Conventions, stated once: volumes are ``(x, y, z)`` in RAS+ order, stacks of slices ``(n, h, w)``,
 network input and output ``(n, h, w, c)``, channel last. Label images hold 0 background, 1 CSF, 2
@@ -23,12 +24,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 __version__ = "0.1.0"
 
 _FUNCTIONS = {
+    "extract": "inference.mask",
     "segment": "inference.segmentation",
     "segment_file": "inference.outputs",
     "suggest": "adaptation.suggestion",
     "adapt": "adaptation.fine_tuning",
 }
-__all__ = ["adapt", "segment", "segment_file", "suggest"]
+__all__ = ["adapt", "extract", "segment", "segment_file", "suggest"]
 
 
 def __getattr__(name):

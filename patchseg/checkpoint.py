@@ -17,6 +17,8 @@ from patchseg.core.runtime import keeping_generators
 SUFFIX = ".weights.h5"
 SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 """The weights that come with the package."""
+HEADS = SHIPPED.with_name("heads.weights.h5")
+"""Those that find the brain in a head."""
 
 USED = ("sha256", "architecture", "top", "brain_pixels", "calibration", "calibrated_mm")
 """What of a card changes an answer; the rest tells where the weights come from and how they do."""
@@ -37,6 +39,7 @@ class _Architecture(BaseModel):
     in_channels: Depth = 1
     out_channels: Depth = 3
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    dimensions: Literal[2, 3] = 2
 
 
 def write_card(path, architecture, **known):
@@ -92,6 +95,11 @@ def read_card(path):
             f" {card_path(path).name}; copy both files again"
         )
     return found
+
+
+def finds_brains(path):
+    """Whether weights are those of a network that finds the brain in a head."""
+    return read_card(path)["architecture"].get("dimensions", 2) == 3
 
 
 def use(path):

@@ -3,13 +3,14 @@
 import difflib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from patchseg.core.errors import InputError
+from patchseg.core.tissues import TISSUES
 
 NAME = "params.yaml"
 STAGES = ("preprocess", "augment", "train", "evaluate")
@@ -115,7 +116,45 @@ class Train(Section):
 class Training(Train):
     """Training set to one network."""
 
+    classes: ClassVar[tuple] = TISSUES
+    dimensions: ClassVar[int] = 2
     seed: Annotated[int, Field(ge=0)]
+
+
+class HeadDraw(Section):
+    """How cubes of whole heads are drawn (see `patchseg.training.heads`)."""
+
+    patches: Count
+    validation: Count
+    patch_size: Count
+    scales: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    rotation_deg: Annotated[float, Field(ge=0, le=180)]
+    anisotropy: Annotated[float, Field(ge=0)]
+    elastic: Annotated[float, Field(ge=0)]
+    anywhere: Share
+    beyond: Annotated[float, Field(ge=1)]
+    shares: tuple[Share, Share, Share]
+    bent: Share
+    orders: tuple[Share, Share, Share, Share]
+    smooth: Share
+    plain: Share
+    curves: Share
+    inverted: Share
+    extracted: Share
+    bias: Annotated[float, Field(ge=0)]
+    blurred: Share
+    coarse: Share
+    gain: Annotated[float, Field(ge=0)]
+    noise: Annotated[float, Field(ge=0)]
+    cut: Share
+    seed: int
+
+
+class HeadTraining(Training):
+    """Cubes of heads to the network that finds the brain."""
+
+    classes: ClassVar[tuple] = ("other", "brain")
+    dimensions: ClassVar[int] = 3
 
 
 class Evaluate(Section):
@@ -145,6 +184,14 @@ class Across(Section):
     brain_pixels: Annotated[float, Field(ge=16, le=1024)]
     draw: Draw
     train: Training
+    networks: dict[str, Network]
+
+
+class Heads(Section):
+    """Networks that find the brain in a head (see `patchseg.training.heads`)."""
+
+    draw: HeadDraw
+    train: HeadTraining
     networks: dict[str, Network]
 
 
@@ -192,6 +239,7 @@ class Params(Section):
     evaluate: Evaluate
     recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
     across: Across
+    heads: Heads
     adapt: Adapt
 
     @model_validator(mode="after")

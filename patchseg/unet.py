@@ -4,26 +4,26 @@ import keras
 from keras import layers
 
 
-def _convolutions(x, features, blocks):
+def _convolutions(x, features, blocks, convolution):
     """`blocks` times convolution, batch normalisation, ReLU."""
     for _ in range(blocks):
-        x = layers.Conv2D(
+        x = convolution(
             features, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
         )(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     return x
 
 
-def _residual(x, features, blocks):
+def _residual(x, features, blocks, convolution):
     """`blocks` times a pre-activation residual block: x + conv(relu(bn(conv(relu(bn(x)))))).
 
     He 2016.
     """
     for _ in range(blocks):
-        shortcut = x if x.shape[-1] == features else layers.Conv2D(features, 1, use_bias=False)(x)
+        shortcut = x if x.shape[-1] == features else convolution(features, 1, use_bias=False)(x)
         for _ in range(2):
             x = layers.ReLU()(layers.BatchNormalization()(x))
-            x = layers.Conv2D(
+            x = convolution(
                 features, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
             )(x)
         x = layers.Add()([x, shortcut])
@@ -31,6 +31,11 @@ def _residual(x, features, blocks):
 
 
 BODIES = {"unet": _convolutions, "resunet": _residual}
+LAYERS = {
+    2: (layers.Conv2D, layers.MaxPooling2D, layers.Conv2DTranspose),
+    3: (layers.Conv3D, layers.MaxPooling3D, layers.Conv3DTranspose),
+}
+"""By the dimensions of what the network sees: images, or volumes."""
 
 
 def build(
@@ -41,6 +46,7 @@ def build(
     in_channels=1,
     out_channels=3,
     activation="sigmoid",
+    dimensions=2,
 ):
     """Build a network for images whose edges are multiples of 2^(levels - 1).
 
@@ -58,11 +64,14 @@ def build(
     activation : {'sigmoid', 'softmax'}
         One probability per tissue ('sigmoid', the original), or tissues and background that sum to
         1 ('softmax', which has one channel more: the background comes first).
+    dimensions : {2, 3}
+        Of what it sees: slices, or small volumes.
 
     Returns
     -------
     network : keras.Model
-        (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1].
+        (n, h, w, in_channels) float32 to (n, h, w, out_channels [+ 1]) float32 in [0, 1]; for
+        volumes (n, x, y, z, ...).
 
     Raises
     ------
@@ -70,6 +79,7 @@ def build(
         If there is not one width or one number of blocks for each level.
     """
     body = BODIES[kind]
+    convolution, pooling, transposed = LAYERS[dimensions]
     widths = (
         [features * 2**level for level in range(levels)] if isinstance(features, int) else features
     )
@@ -80,17 +90,17 @@ def build(
             " each"
         )
     channels = out_channels + (activation == "softmax")
-    inputs = x = layers.Input((None, None, in_channels))
+    inputs = x = layers.Input((*[None] * dimensions, in_channels))
     skips = []
     for width, count in zip(widths[:-1], counts, strict=False):  # -> edges divided by 2^(levels-1)
-        x = body(x, width, count)
+        x = body(x, width, count, convolution)
         skips.append(x)
-        x = layers.MaxPooling2D()(x)
-    x = body(x, widths[-1], counts[-1])
+        x = pooling()(x)
+    x = body(x, widths[-1], counts[-1], convolution)
     for width, count, skip in reversed(list(zip(widths, counts, skips, strict=False))):  # and back
-        x = layers.Conv2DTranspose(width, 2, strides=2)(x)
-        x = body(layers.Concatenate()([skip, x]), width, count)
-    x = layers.Conv2D(channels, 1)(x)
+        x = transposed(width, 2, strides=2)(x)
+        x = body(layers.Concatenate()([skip, x]), width, count, convolution)
+    x = convolution(channels, 1)(x)
     return keras.Model(inputs, layers.Activation(activation, dtype="float32")(x), name=kind)
 
 

@@ -117,6 +117,30 @@ class Thresholds:
         return (near / near.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
+class Shells:
+    """A network that finds the brain of `ball_head`: what is neither air nor 0.9 or brighter."""
+
+    def predict_on_batch(self, x):
+        near = [x < 0.05, x >= 0.85, (x >= 0.05) & (x < 0.85)]
+        return np.concatenate(near, axis=-1).astype(np.float32)
+
+
+def ball_head(shape=(60, 54, 50), at=(0, 0, 0), scalp=0.75):
+    """A ball with the intensities of a brain in a bright, thick scalp; image and brain mask."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    radius = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(axes, at, strict=True)))
+    image = np.select([radius < 0.5, radius < scalp], [60.0, 100.0], 0.0).astype(np.float32)
+    return image, radius < 0.5
+
+
+@pytest.fixture
+def heads_network(monkeypatch):
+    """Put `Shells` in the place of the package's network that finds the brain."""
+    from patchseg.inference import networks
+
+    monkeypatch.setattr(networks, "load_heads", lambda path=None, precision="auto": Shells())
+
+
 @pytest.fixture
 def thresholds():
     return Thresholds()
@@ -136,6 +160,7 @@ def network(monkeypatch):
         sizes_mm=(20, 30),
     )
     monkeypatch.setattr(networks, "load", lambda path=None, precision="auto": made)
+    monkeypatch.setattr(networks, "load_heads", lambda path=None, precision="auto": Shells())
     return made
 
 

@@ -23,6 +23,15 @@ def test_takes_any_multiple_of_its_step(kind, size):
     )
 
 
+def test_volumes_pass_a_network_of_three_dimensions():
+    network = unet.build("unet", activation="softmax", out_channels=2, dimensions=3, **SMALL)
+    out = np.asarray(network(np.zeros((2, 8, 4, 12, 1), np.float32)))
+    assert out.shape == (2, 8, 4, 12, 3) and np.allclose(out.sum(-1), 1, atol=1e-5)
+    # one level: 3*3*3*1*4 convolution, 4*4 batch normalisation, 4*2+2 output
+    small = unet.build("unet", levels=1, features=4, blocks=1, out_channels=2, dimensions=3)
+    assert small.count_params() == 108 + 16 + 10
+
+
 def test_softmax_has_a_background_channel_and_sums_to_1():
     out = np.asarray(
         unet.build("unet", activation="softmax", **SMALL)(

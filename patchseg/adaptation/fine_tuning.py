@@ -32,6 +32,7 @@ def adapt(
     labels=PLAIN,
     volume=None,
     nan_as_background=False,
+    extract="auto",
     hold_out=0,
     seed=0,
     steps=None,
@@ -45,14 +46,14 @@ def adapt(
     Parameters
     ----------
     images, labelled : nibabel image, str or Path, or lists of them
-        Brain-extracted images, and for each a label image on its grid: whole slices, scribbles or
-        single structures, in any plane; 0 where nobody labelled.
+        Images of brains or heads, and for each a label image on its grid: whole slices, scribbles
+        or single structures, in any plane; 0 where nobody labelled.
     weights : str or Path, optional
         To start from; those of the package unless given.
     out : str or Path
         Gets the weights (``.weights.h5``), with their card (``.json``) beside them.
     masks : nibabel image, str or Path, or list of them, optional
-        Brain masks.
+        Brain masks; see `extract` unless given.
     labels : str
         What the values of the label images mean: 'tissues' (1 CSF, 2 GM, 3 WM), 'freesurfer',
         'fast', or codes such as 'csf=4,gm=3+42,wm=2+41'.
@@ -60,6 +61,8 @@ def adapt(
         Which volume of 4D images, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
+    extract : {'auto', 'always', 'never'}
+        See `patchseg.segment`.
     hold_out : int
         So many of the labelled slices of each image are not learned but scored; the scores go into
         the card.
@@ -99,7 +102,7 @@ def adapt(
     with runtime.at_most(threads):
         parent = networks.load(weights, precision)
         check_target(out, parent.path)
-        given = _read_all(images, labelled, masks, labels, volume, nan_as_background)
+        given = _read_all(images, labelled, masks, labels, volume, nan_as_background, extract)
         kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
         first = [answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
@@ -134,7 +137,7 @@ def check_target(out, parent):
         ) from error
 
 
-def _read_all(images, labelled, masks, labels, volume, nan_as_background):
+def _read_all(images, labelled, masks, labels, volume, nan_as_background, extract):
     images, labelled = (_list(one) for one in (images, labelled))
     masks = [None] * len(images) if masks is None else _list(masks)
     if not len(images) == len(labelled) == len(masks):
@@ -143,7 +146,9 @@ def _read_all(images, labelled, masks, labels, volume, nan_as_background):
             " of each for every image, in the same order"
         )
     given = [
-        reading.read(*three, labels, volume=volume, nan_as_background=nan_as_background)
+        reading.read(
+            *three, labels, volume=volume, nan_as_background=nan_as_background, extract=extract
+        )
         for three in zip(images, labelled, masks, strict=True)
     ]
     for remark in (remark for one in given for remark in one.remarks):

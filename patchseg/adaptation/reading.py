@@ -14,6 +14,7 @@ from patchseg.datasets.labels import PLAIN
 from patchseg.images import brain, grid
 from patchseg.images.volume import name_of, read_labels
 from patchseg.images.volume import read as read_image
+from patchseg.inference import mask as masks
 
 OUTSIDE = 0.5
 """Share of the labelled voxels outside the brain, above which the labels are of another image."""
@@ -21,7 +22,16 @@ TOLD = 0.02
 """Share above which the user is told."""
 
 
-def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_background=False):
+def read(
+    image,
+    labelled,
+    mask=None,
+    codes=PLAIN,
+    *,
+    volume=None,
+    nan_as_background=False,
+    extract="auto",
+):
     """Read an image and its labels, and check that they belong together.
 
     Parameters
@@ -29,13 +39,15 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
     image, labelled : nibabel image, str or Path
         On one grid. Labels are whole numbers, 0 (or 255) where nobody labelled.
     mask : nibabel image, str or Path, optional
-        Of the brain; what is not background unless given.
+        Of the brain; see `extract` unless given.
     codes : str
         What the labels' values mean (see `labels.coding`).
     volume : int, optional
         Which volume of a 4D image, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
+    extract : {'auto', 'always', 'never'}
+        See `patchseg.segment`.
 
     Returns
     -------
@@ -51,18 +63,13 @@ def read(image, labelled, mask=None, codes=PLAIN, *, volume=None, nan_as_backgro
     data, affine = grid.ras(read_image(image, volume, nan_as_background))
     values, other = grid.ras(read_labels(labelled), None)
     grid.check_same_grid(name, data, affine, labels_name, values, other)
-    inside = (
-        brain.foreground(data, name) if mask is None else brain.read_mask(mask, name, data, affine)
-    )
+    if mask is None:
+        inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, extract)
+    else:
+        inside = brain.read_mask(mask, name, data, affine)
     truth, remarks = _tissues(values, inside, codes, labels_name, name)
     sums = {"image": _sha256(image, data), "labels": _sha256(labelled, values)}
-    one = Labelled(name, data, truth, affine, sha256=sums, remarks=remarks)
-    if mask is None and _head_is_on(one):
-        remarks.append(
-            f"{name}: the head seems to be on; if it is, extract the brain first, or give its mask"
-            " (--mask)"
-        )
-    return one
+    return Labelled(name, data, truth, affine, sha256=sums, remarks=remarks)
 
 
 def _tissues(values, inside, codes, labels_name, name):
@@ -119,16 +126,6 @@ def _unknown(values, known, codes, name):
 def _shown(known):
     own = {tissue: "+".join(map(str, codes[:4])) for tissue, codes in known.items()}
     return ", ".join(f"{codes} {tissue}" for tissue, codes in own.items())
-
-
-def _head_is_on(one):
-    """Whether the image seems to show a head."""
-    try:
-        profile = brain.depth_profile(one.normalised(brain.TOP), one.mask, one.voxel_mm)
-        brain.check_no_head(one.mask, profile, one.name)
-    except InputError:
-        return True
-    return False
 
 
 def _sha256(source, values):

@@ -78,7 +78,7 @@ def suggest(
     labels=PLAIN,
     volume=None,
     nan_as_background=False,
-    head_check=True,
+    extract="auto",
     plane=None,
     threads=None,
     precision="auto",
@@ -100,7 +100,7 @@ def suggest(
         What its values mean (see `patchseg.adapt`).
     volume : int, optional
         Which volume of a 4D image, from 0.
-    nan_as_background, head_check : bool
+    nan_as_background, extract
         See `patchseg.segment`.
     plane : {'sagittal', 'coronal', 'axial'}, optional
         The one with the finest pixels unless given; coronal if they are all alike.
@@ -130,7 +130,7 @@ def suggest(
         weights,
         volume=volume,
         nan_as_background=nan_as_background,
-        head_check=head_check,
+        extract=extract,
         threads=threads,
         precision=precision,
     )

@@ -19,7 +19,7 @@ Labels = Annotated[str, typer.Option(help=CODES)]
 
 
 def suggest(
-    image: Annotated[Path, typer.Argument(help="A brain-extracted image.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="An image.", show_default=False)],
     slices: Annotated[int, typer.Option(min=1, help="How many slices to label.")] = 1,
     out: Annotated[
         Path | None,
@@ -38,7 +38,7 @@ def suggest(
     labels: Labels = "tissues",
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
-    head_check: options.HeadCheck = True,
+    extract: options.Extract = "auto",
     plane: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +74,7 @@ def suggest(
         mask=mask,
         labelled=labelled,
         labels=labels,
-        head_check=head_check,
+        extract=extract,
         plane=plane,
         threads=threads,
         precision=precision,
@@ -147,6 +147,7 @@ def adapt(
     labels: Labels = "tissues",
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
+    extract: options.Extract = "auto",
     hold_out: Annotated[
         int,
         typer.Option(
@@ -209,6 +210,7 @@ def adapt(
             labels=labels,
             volume=volume,
             nan_as_background=nan_as_background,
+            extract=extract,
             hold_out=hold_out,
             seed=seed,
             steps=steps,

@@ -70,10 +70,24 @@ def evidence(
     out: Annotated[Path, typer.Option(help="Table; what it holds already is kept.")] = Path(
         "artefacts/across/scores.csv"
     ),
+    heads: Annotated[Path, typer.Option(help="Table of the heads, likewise.")] = Path(
+        "artefacts/heads/scores.csv"
+    ),
 ):
-    """Score weights on the brains of the zoo that are new to them, beside HMRF and Atropos."""
-    from patchseg.scoring import on_zoo
+    """Score weights on the brains of the zoo that are new to them, beside HMRF and Atropos.
 
+    Those that find the brain are scored on heads, beside median_otsu and BET.
+    """
+    from patchseg import checkpoint
+    from patchseg.scoring import on_heads, on_zoo
+
+    finders = [path for path in weights if checkpoint.finds_brains(path)]
+    if finders:
+        table = on_heads.evidence(finders, heads)
+        print(table.pivot_table(index="head", columns="method", values="dice").round(3).to_string())
+    weights = [path for path in weights if path not in finders]
+    if not weights:
+        return
     table = on_zoo.evidence(weights, out)
     both = table[table.tissue.isin(["GM", "WM"])].pivot_table(
         index="brain", columns="network", values="dice", sort=False

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patchseg import __version__
-from patchseg.cli import adapt, dev, options, segment, zoo
+from patchseg.cli import adapt, dev, extract, options, segment, zoo
 from patchseg.core.errors import InputError
 
 app = typer.Typer(
@@ -15,11 +15,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help=(
         "Tissue segmentation (CSF, GM, WM) of brain MRI of any species.\n\n"
-        "`patchseg segment IMAGE --out FOLDER` is what most people need. `suggest` and `adapt`"
-        " teach it a new animal; `zoo` fetches public brains. `patchseg COMMAND --help` says more."
+        "`patchseg segment IMAGE --out FOLDER` is what most people need. `extract` finds the brain"
+        " in a whole head; `suggest` and `adapt` teach it a new animal, `zoo` fetches brains."
+        " `patchseg COMMAND --help` says more."
     ),
 )
 app.command()(segment.segment)
+app.command()(extract.extract)
 app.command()(adapt.suggest)
 app.command()(adapt.adapt)
 app.add_typer(zoo.app, name="zoo")

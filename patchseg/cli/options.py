@@ -10,7 +10,7 @@ from patchseg.core.errors import InputError
 
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
-MASK = "Brain mask. Default: what is not 0."
+MASK = "Brain mask. Default: found in a whole head, else what is not 0."
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -27,8 +27,9 @@ NanAsBackground = Annotated[
         "--nan-as-background", help="Treat voxels that are NaN or infinite as background."
     ),
 ]
-HeadCheck = Annotated[
-    bool, typer.Option(help="Refuse an image without a mask that looks like a whole head.")
+Extract = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="Look for the brain in images without a mask; auto does so in whole heads."),
 ]
 Threads = Annotated[
     int | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from patchseg.cli.options import (
-    HeadCheck,
+    Extract,
     NanAsBackground,
     Precision,
     Threads,
@@ -20,7 +20,7 @@ def segment(
     images: Annotated[
         list[Path],
         typer.Argument(
-            help="Brain-extracted images (.nii, .nii.gz, .mgz), folders of them, or BIDS datasets.",
+            help="Images (.nii, .nii.gz, .mgz), folders of them, or BIDS datasets.",
             show_default=False,
         ),
     ],
@@ -32,7 +32,7 @@ def segment(
         typer.Option(
             help=(
                 "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
-                " each one's folder and name. Default: what is not 0."
+                " each one's folder and name. Default: found in a whole head, else what is not 0."
             )
         ),
     ] = None,
@@ -48,7 +48,7 @@ def segment(
     ] = None,
     volume: Volume = None,
     nan_as_background: NanAsBackground = False,
-    head_check: HeadCheck = True,
+    extract: Extract = "auto",
     n4: Annotated[
         bool,
         typer.Option(
@@ -111,7 +111,7 @@ def segment(
         from patchseg.images import bias
         from patchseg.inference import batch, inputs, outputs, segmentation
 
-    segmentation.check_settings(tuple(scale or (1.0,)), tile)
+    segmentation.check_settings(tuple(scale or (1.0,)), tile, extract)
     checkpoint.read_card(weights or checkpoint.SHIPPED)
     if n4:
         bias.load_ants()  # says how to install it, before the work
@@ -125,7 +125,7 @@ def segment(
         "scales": tuple(scale or (1.0,)),
         "volume": volume,
         "nan_as_background": nan_as_background,
-        "head_check": head_check,
+        "extract": extract,
         "n4": n4,
         "tile": tile,
         "sharpen": sharpen,

@@ -22,8 +22,8 @@ Names = Annotated[
 
 @app.command("list")
 def list_():
-    """List the brains: name, species, what there is, size and licence."""
-    from patchseg.datasets import zoo
+    """List the brains and heads: name, species, what there is, size and licence."""
+    from patchseg.datasets import heads, zoo
 
     for name, one in zoo.entries().items():
         size = sum(file.bytes for file in one.files.values()) / 1e6
@@ -32,18 +32,24 @@ def list_():
             f"{name:<16}  {one.species:<10}  {what:<12}  {one.coding:<13}  "
             f"{size:4.1f} MB  {one.licence}"
         )
+    for name, one in heads.entries().items():
+        size = sum(file.bytes for file in one.files.values()) / 1e6
+        print(
+            f"{name:<22}  {one.species}  {one.modality} + brain mask  {size:.1f} MB  {one.licence}"
+        )
 
 
 @app.command()
 def fetch(names: Names = None):
-    """Get brains (default: all, about 55 MB), check their sha256, and show licence and citation."""
-    from patchseg.datasets import zoo
+    """Get brains or heads (default: all brains, 55 MB), check their sha256, and show licences."""
+    from patchseg.datasets import heads, zoo
 
-    names = names or list(zoo.entries())
-    for name in names:
-        paths = zoo.fetch(name)
+    known = heads.entries()
+    sources = {name: known.get(name) or zoo.entry(name) for name in names or zoo.entries()}
+    for name, one in sources.items():
+        paths = zoo.fetch_files(one)
         print(f"{name}: " + ", ".join(map(str, paths.values())))
-    print("", *zoo.notices(names), sep="\n")
+    print("", *zoo.notices_of(sources), sep="\n")
 
 
 @app.command()

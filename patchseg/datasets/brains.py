@@ -1,18 +1,18 @@
-"""One brain with its labels, by name: of the zoo, or the template that nilearn carries."""
+"""One brain or head by name: of the zoo, or the template that nilearn carries."""
 
 from fnmatch import fnmatchcase
 from functools import cache
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
-from patchseg.datasets import sample, zoo
+from patchseg.datasets import heads, sample, zoo
 
 TEMPLATE = "mni"
 """The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
 
 
 def names(patterns):
-    """Return the brains that patterns name: 'mni' and entries of the zoo.
+    """Return the brains that patterns name: 'mni', entries of the zoo, heads.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def names(patterns):
     InputError
         If a pattern fits no brain.
     """
-    known, found = [TEMPLATE, *zoo.entries()], []
+    known, found = [TEMPLATE, *zoo.entries(), *heads.entries()], []
     for pattern in patterns:
         fitting = [name for name in known if fnmatchcase(name, pattern)]
         if not fitting:
@@ -42,8 +42,22 @@ def names(patterns):
 
 
 def load(name):
-    """Return a brain of the zoo, or the template 'mni': a `Labelled`."""
-    return sample.labelled_template() if name == TEMPLATE else zoo.load(name)
+    """Return a brain or a head of the zoo, or the template 'mni': a `Labelled`."""
+    if name == TEMPLATE:
+        return sample.labelled_template()
+    return heads.load(name) if is_head(name) else zoo.load(name)
+
+
+def is_head(name):
+    """Whether a name is that of a whole head."""
+    return name in heads.entries()
+
+
+def source(name):
+    """Return the `zoo.Source` of a brain or head, None for the template."""
+    if name == TEMPLATE:
+        return None
+    return heads.entry(name) if is_head(name) else zoo.entry(name)
 
 
 @cache
@@ -55,6 +69,8 @@ def identity(name):
     if name == TEMPLATE:
         found = sample.template_files().values()
         return ["human", "probabilities", [files.sha256(path) for path in found]]
-    one = zoo.entry(name)
+    one = source(name)
+    if is_head(name):
+        return [one.species, "mask", one.by_index, [one.files[path].sha256 for path in one.files]]
     coding = [one.coding, one.codes] if one.codes else one.coding
     return [one.species, coding, [one.files[path].sha256 for path in sorted(one.files)]]

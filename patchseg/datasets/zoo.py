@@ -43,26 +43,40 @@ class File(BaseModel):
     bytes: Annotated[int, Field(ge=1)]
 
 
-class Entry(BaseModel):
-    """One brain of `zoo.json`: where its files lie, what they hold and whose they are."""
+class Source(BaseModel):
+    """Files of a public repository: where they lie, what they are and whose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     species: str
-    modality: Literal["T1w", "T2w"] | None  # None: labels without an image
-    split: Literal["train", "val", "test"] | None = None  # in the dataset that `zoo_bids` writes
-    # the entry with the T1w, if this is another contrast of that brain
-    same_brain_as: str | None = None
     licence: str
     citation: str
     repository: Annotated[str, Field(pattern=r"^https://github\.com/[\w.-]+/[\w.-]+$")]
     commit: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")], File]
+
+    @property
+    def folder(self):
+        """Name of the folder of its repository's files: ``<owner>+<repository>``."""
+        return self.repository.removeprefix("https://github.com/").replace("/", "+")
+
+    def url(self, path):
+        """Return the public address of one of its files."""
+        return f"{RAW}/{self.folder.replace('+', '/')}/{self.commit}/{path}"
+
+
+class Entry(Source):
+    """One brain of `zoo.json`: its files and what they hold."""
+
+    modality: Literal["T1w", "T2w"] | None  # None: labels without an image
+    split: Literal["train", "val", "test"] | None = None  # in the dataset that `zoo_bids` writes
+    # the entry with the T1w, if this is another contrast of that brain
+    same_brain_as: str | None = None
     image: str | None
     # one label image, or a probability map a tissue
     labels: str | dict[Literal["CSF", "GM", "WM"], str]
     coding: Literal["FAST", "FreeSurfer", "probabilities", "codes"]
     codes: dict[Literal["CSF", "GM", "WM"], list[int]] | None = None  # of the coding "codes"
-    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")], File]
 
     @model_validator(mode="after")
     def _fits_together(self):
@@ -99,15 +113,6 @@ class Entry(BaseModel):
     def label_files(self):
         """Paths in the repository by what they hold: 'dseg', or each tissue that has a map."""
         return self.labels if isinstance(self.labels, dict) else {"dseg": self.labels}
-
-    @property
-    def folder(self):
-        """Name of the folder of its repository's files: ``<owner>+<repository>``."""
-        return self.repository.removeprefix("https://github.com/").replace("/", "+")
-
-    def url(self, path):
-        """Return the public address of one of its files."""
-        return f"{RAW}/{self.folder.replace('+', '/')}/{self.commit}/{path}"
 
 
 def entries():
@@ -174,7 +179,11 @@ def fetch(name):
         If the name is unknown, a file in the folder of PATCHSEG_ZOO is missing or has other bytes,
         or it cannot be downloaded.
     """
-    wanted = entry(name)
+    return fetch_files(entry(name))
+
+
+def fetch_files(wanted):
+    """Get every file of a `Source`; as `fetch`."""
     if folder := os.environ.get(VARIABLE):
         return {path: _look_up(Path(folder), wanted, path) for path in wanted.files}
     return _download(wanted)
@@ -272,9 +281,14 @@ def _recoded(values, mask, wanted, paths):
 
 def notices(names):
     """Return licence, citation and source of brains: a line for each source."""
-    known, sources = entries(), {}
-    for name in names:
-        one = known[name]
+    known = entries()
+    return notices_of({name: known[name] for name in names})
+
+
+def notices_of(sources_by_name):
+    """Return licence, citation and address of each `Source`: a line for each repository."""
+    sources = {}
+    for name, one in sources_by_name.items():
         sources.setdefault(
             f"licence {one.licence}. Please cite {one.citation}. Source:"
             f" {one.repository}/tree/{one.commit}",

@@ -1,4 +1,4 @@
-"""Which voxels are brain, how bright and how large it is, and whether a head is still on."""
+"""Which voxels are brain, how bright and how large it is."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,9 +9,7 @@ from patchseg.images import grid, volume
 KEEP = 0.05  # a part smaller than this share of the largest is no brain but a stray voxel
 TOP = 99.0
 """Percentile of the brain's intensities that becomes 1 after normalisation, unless told."""
-FULL = 0.9  # share of foreground voxels above which there is no empty background
 FACES = 0.5  # share of the voxels on the image's faces that the background holds
-DIP = 0.75  # the skull: a shell this much darker than what lies outside and inside of it
 _COARSE = 96  # voxels along the longest edge on which depth is measured
 
 
@@ -187,39 +185,6 @@ def depth_profile(image, mask, voxel_mm):
     if len(np.unique(shells[shells > 0])) < 8:
         return None
     return ndimage.median(image, shells, range(1, 9))
-
-
-def check_no_head(mask, profile, path="image"):
-    """Raise InputError if an image without a mask looks like a whole head.
-
-    Then it has no empty background, or a dark shell (the skull) inside.
-
-    Parameters
-    ----------
-    mask : (x, y, z) ndarray of bool
-        Of `foreground`.
-    profile : (8,) ndarray of float or None
-        Of `depth_profile`.
-    path : str or Path, optional
-        Named in the error.
-    """
-    advice = (
-        "extract the brain first (SynthStrip, HD-BET, BET), give its mask (--mask), or, if it is"
-        " extracted, say --no-head-check"
-    )
-    share = mask.mean()
-    if share > FULL:
-        raise InputError(
-            f"{path}: {share:.0%} of the voxels are not 0, so the brain cannot be told from the"
-            f" rest; {advice}"
-        )
-    if profile is not None and any(
-        profile[i] < DIP * min(profile[:i].max(), profile[i + 1 :].max()) for i in range(1, 7)
-    ):
-        raise InputError(
-            f"{path}: a dark shell lies under a bright surface, as skull under scalp: the head"
-            f" seems to be on; {advice}"
-        )
 
 
 def read_mask(mask, name, data, affine):

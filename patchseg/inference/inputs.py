@@ -57,8 +57,10 @@ def _painted(path):
 
 def _is_result(path):
     """Whether an image was written by patchseg, into the folder of its input."""
-    base = re.sub(r"_(dseg|label-[A-Z]+_probseg|desc-[a-z]+_map)$", "", outputs.stem(path))
-    return base != outputs.stem(path) and path.with_name(f"{base}_dseg.json").is_file()
+    ends = r"_(dseg|label-[A-Za-z]+_probseg|desc-[a-z]+_map|desc-brain(_[A-Za-z0-9]+)?)$"
+    base = re.sub(ends, "", outputs.stem(path))
+    records = (path.with_name(f"{base}_{end}.json") for end in ("dseg", "desc-brain_mask"))
+    return base != outputs.stem(path) and any(record.is_file() for record in records)
 
 
 def _in_folder(folder):

@@ -122,6 +122,38 @@ def load(path=None, precision="auto"):
     return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))
 
 
+def load_heads(path=None, precision="auto"):
+    """Load a network that finds the brain in a head; the same weights are loaded once a process.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        A ``.weights.h5`` file with its ``.json`` card; those of the package unless given.
+    precision : {'auto', 'float32', 'mixed_bfloat16'}
+
+    Returns
+    -------
+    model : keras.Model
+        (n, x, y, z, 1) to the probabilities (n, x, y, z, 3) of air, other tissue, brain.
+
+    Raises
+    ------
+    InputError
+        See `checkpoint.load`; or if the network is not one for heads.
+    """
+    path = Path(path).resolve() if path else checkpoint.HEADS
+    card = checkpoint.read_card(path)
+    if not checkpoint.finds_brains(path):
+        raise InputError(f"{path}: not weights that find the brain in a head; use those of heads")
+    return _load_heads(path, card["sha256"], runtime.precision(precision))
+
+
+@lru_cache(maxsize=2)
+def _load_heads(path, _sha256, precision):
+    with runtime.computing_in(precision):
+        return checkpoint.load(path)
+
+
 @lru_cache(maxsize=2)
 def _load(path, _card_sha256, precision):
     card = checkpoint.read_card(path)
@@ -139,9 +171,11 @@ def _load(path, _card_sha256, precision):
     with runtime.computing_in(precision):
         model = checkpoint.load(path)
     channels = model.input_shape[-1], model.output_shape[-1]
-    if channels not in ((1, len(TISSUES)), (1, len(TISSUES) + 1)):
+    wrong = channels not in ((1, len(TISSUES)), (1, len(TISSUES) + 1))
+    if wrong or checkpoint.finds_brains(path):
         raise InputError(
-            f"{path}: a network from {channels[0]} channels to {channels[1]}; use one from 1"
-            f" channel to {len(TISSUES)} tissues"
+            f"{path}: a network of {len(model.input_shape) - 2} dimensions from {channels[0]}"
+            f" channels to {channels[1]}; use one for slices from 1 channel to {len(TISSUES)}"
+            " tissues"
         )
     return Network(model, path, card, **known.model_dump(), precision=precision)

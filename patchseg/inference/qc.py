@@ -60,7 +60,7 @@ def _shares(fused, inside):
     """Check how much of the brain each tissue takes."""
     counts = np.bincount(fused.labels[inside], minlength=4)[1:] / inside.sum()
     return [
-        _row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
+        row(f"{tissue} share", share, SHARES[tissue], f"{tissue} is {share:.1%} of the brain")
         for tissue, share in zip(TISSUES, counts, strict=True)
     ]
 
@@ -71,28 +71,27 @@ def _agreement(fused, inside):
     spread = float(fused.disagreement[inside].mean())
     contradict = f"the views contradict each other ({spread:.2f})"
     return [
-        _row("uncertainty", mean, UNCERTAINTY, f"the network is unsure (mean entropy {mean:.2f})"),
-        _row("disagreement", spread, DISAGREEMENT, contradict),
+        row("uncertainty", mean, UNCERTAINTY, f"the network is unsure (mean entropy {mean:.2f})"),
+        row("disagreement", spread, DISAGREEMENT, contradict),
     ]
 
 
 def _whole_brain(mask, voxel_mm, fused, network):
     """Check whether the mask holds a brain, a whole one, of a size that the network knows."""
-    outside, faces = fused.outside, _clipped(mask)
+    outside = fused.outside
     size, (low, high) = brain.size_mm(mask, voxel_mm), network.sizes_mm
     none = (
         f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
     )
-    cut = f"the brain touches {faces:.0%} of a face of the image; is the field of view cut off?"
     odd = (
         f"the brain's volume is {size**3 / 1000:.3g} cm³, unlike those of the training; check the"
         " voxel size and the mask"
     )
     limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
     return [
-        _row("not brain", outside, OUTSIDE, none),
-        _row("clipped", faces, CLIPPED, cut),
-        _row("brain size (mm)", size, limits, odd),
+        row("not brain", outside, OUTSIDE, none),
+        clipped(mask),
+        row("brain size (mm)", size, limits, odd),
     ]
 
 
@@ -101,7 +100,24 @@ def worst(checks):
     return max(checks.verdict, key=VERDICTS.index)
 
 
-def _row(check, value, limits, reason):
+def joined(first, second):
+    """Return two tables of checks as one; a check that both hold counts once."""
+    return pd.concat([first, second]).drop_duplicates("check", keep="last", ignore_index=True)
+
+
+def row(check, value, limits, reason):
+    """Return one check: a row of `COLUMNS`.
+
+    Parameters
+    ----------
+    check : str
+        What is checked.
+    value : float
+    limits : tuple of four float
+        Look below, look above, bad below, bad above.
+    reason : str
+        Told unless the verdict is good.
+    """
     look_low, look_high, bad_low, bad_high = limits
     if look_low <= value <= look_high:
         verdict = "good"
@@ -122,7 +138,7 @@ def _rim(profile, network):
         if "T2w" in network.contrasts
         else f"the network knows {', '.join(network.contrasts)}"
     )
-    return _row(
+    return row(
         "rim to depth",
         ratio,
         RIM,
@@ -130,12 +146,24 @@ def _rim(profile, network):
     )
 
 
-def _clipped(mask):
-    """Return the largest share of a face that is brain; those across thin stacks do not count."""
+def clipped(mask):
+    """Check whether the brain ends at a face of the image; those across thin stacks do not count.
+
+    Parameters
+    ----------
+    mask : (x, y, z) ndarray of bool
+
+    Returns
+    -------
+    row : tuple
+        See `row`.
+    """
     faces = [
         np.take(mask, end, axis).mean()
         for axis in range(3)
         if mask.shape[axis] >= 16
         for end in (0, -1)
     ]
-    return float(max(faces, default=0.0))
+    share = float(max(faces, default=0.0))
+    cut = f"the brain touches {share:.0%} of a face of the image; is the field of view cut off?"
+    return row("clipped", share, CLIPPED, cut)

@@ -23,6 +23,7 @@ def request(
     weights=None,
     *,
     volume=None,
+    extract="auto",
     n4=False,
     scales=(1.0,),
     tile=None,
@@ -32,8 +33,8 @@ def request(
 ):
     """Return what makes a result what it is.
 
-    Whether an odd image is refused (`head_check`, `nan_as_background`) and `threads` are left out:
-    they change no voxel.
+    Whether an odd image is refused (`nan_as_background`) and `threads` are left out: they change no
+    voxel.
 
     Parameters
     ----------
@@ -57,8 +58,14 @@ def request(
         "mask_sha256": None if mask is None else _sha256(mask),
         "weights_sha256": checkpoint.read_card(path)["sha256"],
         "card_sha256": files.sha256(checkpoint.card_path(path)),
+        "heads_sha256": (
+            None
+            if mask is not None or extract == "never"
+            else checkpoint.read_card(checkpoint.HEADS)["sha256"]
+        ),
         "settings": {
             "volume": volume or 0,
+            "extract": None if mask is not None else extract,
             "n4": n4,
             "scales": [float(scale) for scale in scales],
             "tile": tile or LARGEST,
@@ -76,6 +83,7 @@ def differences(asked, made):
         "weights_sha256": "weights",
         "card_sha256": "card of the weights",
     }
+    names |= {"heads_sha256": "weights that find the brain"}
     names |= {"image_sha256": "image", "patchseg": "version of patchseg"}
     found = [name for key, name in names.items() if asked[key] != made.get(key)]
     wanted, had = asked["settings"], made.get("settings")

@@ -17,9 +17,14 @@ from patchseg.images import brain, grid
 from patchseg.images.bias import n4 as correct
 from patchseg.images.volume import name_of, read
 from patchseg.inference import calibration, networks, qc, views
+from patchseg.inference import mask as masks
 from patchseg.inference.request import request
 from patchseg.inference.result import Result
 
+EXTRACT = ("auto", "always", "never")
+GIVEN, FOREGROUND = "the mask that was given", "what is not background"
+FOUND = "found by patchseg in the head"
+"""Where the brain of a result comes from."""
 BYTES_PER_PIXEL = 64
 """Of the resampled brain: probabilities of a view and their sum, entropies, image and mask."""
 
@@ -31,7 +36,7 @@ def segment(
     *,
     volume=None,
     nan_as_background=False,
-    head_check=True,
+    extract="auto",
     n4=False,
     scales=(1.0,),
     tile=None,
@@ -46,16 +51,16 @@ def segment(
     image : nibabel image, str or Path
         Any orientation, voxel size and real type; see `images.volume.read`.
     mask : nibabel image, str or Path, optional
-        Non-zero in the brain, on the grid of the image. Without it the non-zero voxels are the
-        brain.
+        Non-zero in the brain, on the grid of the image. Without it see `extract`.
     weights : str or Path, optional
         Weights of one's own (``.weights.h5``); those of the package unless given.
     volume : int, optional
         Which volume of a 4D image, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
-    head_check : bool
-        Refuse an image without a mask that looks like a whole head.
+    extract : {'auto', 'always', 'never'}
+        Whether the brain is looked for in an image without a mask: 'auto' does so if the image
+        shows a head (see `mask.extract`); else the brain is what is not background.
     n4 : bool
         Correct the bias field first (N4, Tustison 2010; needs the extra `ants`).
     scales : tuple of float
@@ -89,31 +94,32 @@ def segment(
     >>> nib.save(result.dseg, "sub-01_dseg.nii.gz")  # doctest: +SKIP
     """
     started = time.monotonic()
-    check_settings(scales, tile)
+    check_settings(scales, tile, extract)
     with runtime.at_most(threads):
         asked = request(
             image,
             mask,
             weights,
             volume=volume,
+            extract=extract,
             n4=n4,
             scales=scales,
             tile=tile,
             sharpen=sharpen,
             precision=precision,
         )
-        scan = _scan(image, mask, volume, nan_as_background)
+        scan = _scan(image, mask, volume, nan_as_background, extract, precision)
         if n4:
             scan = replace(scan, data=correct(scan.data, scan.mask, scan.voxel_mm))
         network = networks.load(weights, precision)
         ready = brain.normalise(scan.data, scan.mask, network.top, scan.name)
         profile = brain.depth_profile(ready, scan.mask, scan.voxel_mm)
-        if mask is None and head_check:
-            brain.check_no_head(scan.mask, profile, scan.name)
         fused = _fused(network, scan, ready, scales, tile)
         if sharpen:
             fused = _sharpened(network, scan, ready, fused)
         checks = qc.table(scan.mask, scan.voxel_mm, profile, fused, network)
+        if scan.found:
+            checks = qc.joined(masks.table(scan.found), checks)
         made = _provenance(network, scan, scales, sharpen, precision, started)
     return Result(
         **_images(scan, fused),
@@ -135,6 +141,8 @@ class _Scan:
     mask: np.ndarray
     voxel_mm: tuple
     box: tuple
+    found: object = None  # what `mask.find` said of it, if the brain was looked for
+    brain: str = GIVEN
 
     @property
     def inside(self):
@@ -147,14 +155,17 @@ class _Scan:
         return brain.size_mm(self.mask, self.voxel_mm)
 
 
-def _scan(image, mask, volume, fill):
+def _scan(image, mask, volume, fill, extract, precision):
     name, source = name_of(image), read(image, volume, fill)
     data, affine = grid.ras(source)
-    inside = (
-        brain.foreground(data, name) if mask is None else brain.read_mask(mask, name, data, affine)
-    )
-    voxel_mm = grid.voxel_size_mm(affine)
-    return _Scan(name, source, data, inside, voxel_mm, brain.bounding_box(inside))
+    voxel_mm, found, how = grid.voxel_size_mm(affine), None, GIVEN
+    if mask is not None:
+        inside = brain.read_mask(mask, name, data, affine)
+    else:
+        inside, found = masks.inside(data, voxel_mm, name, extract, precision)
+        how = FOUND if found else FOREGROUND
+    box = brain.bounding_box(inside)
+    return _Scan(name, source, data, inside, voxel_mm, box, found, how)
 
 
 def _check_size(name, shape, voxel_mm, pixel_mm):
@@ -173,8 +184,10 @@ def _check_size(name, shape, voxel_mm, pixel_mm):
         )
 
 
-def check_settings(scales, tile):
-    """Raise InputError if a scale or the tile is out of range."""
+def check_settings(scales, tile, extract="auto"):
+    """Raise InputError if a scale or the tile is out of range, or `extract` is unknown."""
+    if extract not in EXTRACT:
+        raise InputError(f"extract '{extract}' is unknown; use {', '.join(EXTRACT)}")
     if not scales or not all(0.1 <= scale <= 10 for scale in scales):
         raise InputError(
             f"scale {', '.join(map(str, scales)) or '(none)'}: a magnification lies between 0.1 and"
@@ -250,6 +263,7 @@ def _provenance(network, scan, scales, sharpen, precision, started):
         "patchseg": __version__,
         "weights": network.path.name,
         "weights_sha256": network.card["sha256"],
+        "brain": scan.brain,
         "pixel_mm": [round(scan.size_mm / network.brain_pixels / scale, 4) for scale in scales],
         "brain_size_mm": round(scan.size_mm, 2),
         "sharpened": sharpen,

@@ -1,4 +1,4 @@
-"""Networks for brains of any species, trained on brains of the zoo."""
+"""Networks for brains and heads of any species, trained on those of the zoo."""
 
 import subprocess
 from dataclasses import dataclass
@@ -7,9 +7,7 @@ from pathlib import Path
 from patchseg import checkpoint, params, unet
 from patchseg.core import files, provenance, runtime
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains as named
-from patchseg.datasets import zoo
 from patchseg.images import brain
 from patchseg.training import drawn
 
@@ -20,8 +18,9 @@ class Recipe:
 
     Attributes
     ----------
-    draw : patchseg.params.Draw
-    train : patchseg.params.Training
+    section : {'across', 'heads'}
+    draw : patchseg.params.Draw or patchseg.params.HeadDraw
+    train : patchseg.params.Training or patchseg.params.HeadTraining
     brains : list of str
         To train on, those of the network that it starts from not included.
     start : str or None
@@ -30,7 +29,8 @@ class Recipe:
         Share of what it learned after the start that is kept.
     """
 
-    draw: params.Draw
+    section: str
+    draw: params.Draw | params.HeadDraw
     train: params.Training
     brains: list
     start: str | None
@@ -49,29 +49,34 @@ def settings(path, name):
     InputError
         If the network, a setting or a brain is unknown.
     """
-    across = params.load(path).across
-    if name not in across.networks:
-        raise InputError(
-            f"{path}: network '{name}' is unknown; there are {', '.join(across.networks)}"
+    known = params.load(path)
+    sections = {"across": known.across, "heads": known.heads}
+    names = [one for section in sections.values() for one in section.networks]
+    if name not in names:
+        raise InputError(f"{path}: network '{name}' is unknown; there are {', '.join(names)}")
+    title = next(title for title, section in sections.items() if name in section.networks)
+    networks = sections[title].networks
+    own = networks[name]
+    drawing, training = (
+        params.check(
+            path,
+            type(usual),
+            usual.model_dump() | differing,
+            f"{title}.networks.{name}.{part}: ",
         )
-    own = across.networks[name]
-    drawing = params.check(
-        path, params.Draw, across.draw.model_dump() | own.draw, f"across.networks.{name}.draw: "
-    )
-    training = params.check(
-        path,
-        params.Training,
-        across.train.model_dump() | own.train,
-        f"across.networks.{name}.train: ",
+        for part, usual, differing in (
+            ("draw", sections[title].draw, own.draw),
+            ("train", sections[title].train, own.train),
+        )
     )
     if own.start is not None and (
-        own.start == name or own.start not in across.networks or across.networks[own.start].start
+        own.start == name or own.start not in networks or networks[own.start].start
     ):
         raise InputError(
             f"{path}: network '{name}' starts from '{own.start}'; name a network of this section"
             " that starts from none"
         )
-    return Recipe(drawing, training, named.names(own.brains), own.start, own.kept)
+    return Recipe(title, drawing, training, named.names(own.brains), own.start, own.kept)
 
 
 def train(name, path="params.yaml", out="work/across", jobs=2):
@@ -114,11 +119,11 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
         with runtime.deterministic(own.train.seed):
             unet.go_back(network, checkpoint.load(first), own.kept)
             loop.settle(network, training, own.train)
-    dice = loop.validation_dice(network, *validation)
+    dice = loop.validation_dice(network, *validation, own.train.classes)
     known |= {
         "epochs": len(history),
         "validation_dice": {
-            tissue: round(float(value), 4) for tissue, value in zip(TISSUES, dice, strict=True)
+            one: round(float(value), 4) for one, value in zip(own.train.classes, dice, strict=True)
         },
         "key": today,
     }
@@ -143,7 +148,7 @@ def key(path, name):
             loop.made_in(own.train),
             key(path, own.start) if own.start else None,
             own.kept,
-            params.load(path).across.brain_pixels,
+            *([params.load(path).across.brain_pixels] if own.section == "across" else []),
         ],
     )
 
@@ -164,12 +169,12 @@ def _described(path, name, sizes, first):
         before = checkpoint.read_card(first)
         chosen = [*before["brains"], *[one for one in chosen if one not in before["brains"]]]
         sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
-    in_zoo = [zoo.entry(one) for one in chosen if one != named.TEMPLATE]
+    in_zoo = [named.source(one) for one in chosen if one != named.TEMPLATE]
     human = ["human"] if named.TEMPLATE in chosen else []
+    use = {"top": brain.TOP, "brain_pixels": params.load(path).across.brain_pixels}
     return {
         "name": name,
-        "top": brain.TOP,
-        "brain_pixels": params.load(path).across.brain_pixels,
+        **(use if own.section == "across" else {}),
         "sizes_mm": sizes,
         "contrasts": ["T1w", "T2w"],
         "start": own.start,

@@ -26,7 +26,7 @@ def batches(images, labels, settings, epoch):
 
     Parameters
     ----------
-    images, labels : (n, p, p) array-likes of float16 and uint8
+    images, labels : (n, p, p) or (n, p, p, p) array-likes of float16 and uint8
         They may be memory-mapped.
     settings : patchseg.params.Training
     epoch : int
@@ -46,12 +46,12 @@ def batches(images, labels, settings, epoch):
         x, y = images[rows].astype(np.float32), labels[rows]
         if settings.flips:
             flip(rng, x, y)
-        yield x[..., None], one_hot(y, background)
+        yield x[..., None], one_hot(y, background, len(settings.classes))
 
 
 def flip(rng, x, y):
-    """Mirror patches at random along each edge, in place: (n, h, w, ...) images and labels."""
-    for axis in (1, 2):
+    """Mirror patches at random along each edge, in place: (n, h, w) or (n, x, y, z)."""
+    for axis in range(1, y.ndim):
         mirrored = rng.random(len(x)) < 0.5
         for part in (x, y):
             part[mirrored] = np.flip(part[mirrored], axis)

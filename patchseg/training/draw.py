@@ -17,6 +17,7 @@ from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
 from patchseg.core.progress import progress
 from patchseg.core.tissues import UNLABELLED, is_tissue
+from patchseg.datasets import brains as named
 from patchseg.images import brain
 from patchseg.images.grid import resize
 from patchseg.training import appearance
@@ -55,6 +56,11 @@ class Brain:
     size_mm: float
     means: np.ndarray
     planes: tuple = (1 / 3, 1 / 3, 1 / 3)
+
+
+def load(name):
+    """Return a brain by name (see `brains.names`), ready to draw from: a `Brain`."""
+    return brain_of(named.load(name))
 
 
 def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
@@ -231,7 +237,7 @@ def _sample(plane, pixels, interpolation):
     return cv2.remap(np.ascontiguousarray(plane), columns, rows, interpolation, **border)
 
 
-def choose(rng, brains):
+def choose(rng, brains, settings=None):
     """Choose a brain: each species as often, and in it those with an image as often as without."""
     species = sorted({one.species for one in brains})
     wanted = species[rng.integers(len(species))]
@@ -242,9 +248,9 @@ def choose(rng, brains):
     return group[rng.integers(len(group))]
 
 
-def _chunk(brains, settings, seed, number, count):
+def _chunk(brains, settings, seed, number, count, choose=choose, patch=patch):
     rng = np.random.default_rng([settings.seed, seed, number])
-    drawn = [patch(rng, choose(rng, brains), settings) for _ in range(count)]
+    drawn = [patch(rng, choose(rng, brains, settings), settings) for _ in range(count)]
     return (
         np.stack([image for image, _ in drawn]).astype(np.float16),
         np.stack([labels for _, labels in drawn]),
@@ -264,7 +270,7 @@ def in_memory(brains, count, settings, seed=0, jobs=2):
     )
 
 
-def write_set(brains, folder, count, settings, seed=0, jobs=2):
+def write_set(brains, folder, count, settings, seed=0, jobs=2, of=None):
     """Draw a set of patches of a given size, the same whatever the number of threads.
 
     Parameters
@@ -279,11 +285,15 @@ def write_set(brains, folder, count, settings, seed=0, jobs=2):
         Sets with other seeds share no draw.
     jobs : int
         Threads.
+    of : module, optional
+        With functions `choose` and `patch`; this one unless given.
     """
-    shape = (count, settings.patch_size, settings.patch_size)
+    how = (of.choose, of.patch) if of else (choose, patch)
+    one = how[1](np.random.default_rng(0), brains[0], settings)[0]
+    shape = (count, *one.shape)
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     work = (
-        joblib.delayed(_chunk)(brains, settings, seed, number, size)
+        joblib.delayed(_chunk)(brains, settings, seed, number, size, *how)
         for number, size in enumerate(sizes)
     )
     done = joblib.Parallel(n_jobs=jobs, return_as="generator", prefer="threads")(work)

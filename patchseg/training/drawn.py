@@ -5,7 +5,8 @@ import json
 from patchseg.core import files
 from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
-from patchseg.training import batches, draw
+from patchseg.params import HeadDraw
+from patchseg.training import batches, draw, heads
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """Their versions may change the bits of a patch."""
@@ -20,14 +21,14 @@ def draw_sets(folder, chosen, drawing, jobs):
         Gets ``train`` and ``val`` (see `draw.write_set`) and then ``set.json``: their key, and the
         least and largest size of a brain that they show.
     chosen : list of str
-        Brains (see `brains.names`).
-    drawing : patchseg.params.Draw
+        Brains or heads (see `brains.names`).
+    drawing : patchseg.params.Draw or patchseg.params.HeadDraw
     jobs : int
         Threads.
 
     Returns
     -------
-    training, validation : pairs of (n, p, p) ndarray, memory-mapped
+    training, validation : pairs of (n, p, p) or (n, p, p, p) ndarray, memory-mapped
     sizes_mm : list of two float
         The least and the largest size of a brain that they show: one that is magnified threefold
         is seen like one that is three times smaller.
@@ -35,9 +36,12 @@ def draw_sets(folder, chosen, drawing, jobs):
     today, described = key(chosen, drawing), folder / "set.json"
     if not described.is_file() or json.loads(described.read_text())["key"] != today:
         described.unlink(missing_ok=True)
-        brains = [draw.brain_of(named.load(name)) for name in chosen]
-        draw.write_set(brains, folder / "train", drawing.patches, drawing, seed=0, jobs=jobs)
-        draw.write_set(brains, folder / "val", drawing.validation, drawing, seed=1, jobs=jobs)
+        of = heads if isinstance(drawing, HeadDraw) else draw
+        brains = [of.load(name) for name in chosen]
+        for seed, (part, count) in enumerate(
+            {"train": drawing.patches, "val": drawing.validation}.items()
+        ):
+            draw.write_set(brains, folder / part, count, drawing, seed, jobs, of)
         sizes, (least, most) = [one.size_mm for one in brains], drawing.scales
         shown = [round(min(sizes) / most, 1), round(max(sizes) / least, 1)]
         files.write_text(described, json.dumps({"key": today, "sizes_mm": shown}))

@@ -28,13 +28,15 @@ from patchseg.training.losses import LOSSES
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
 """Their versions may change the bits of weights."""
-SETTLING = 512
-"""At most so many batches, to measure the statistics of the batch normalisation at the end."""
+SETTLING = {2: 512, 3: 64}
+"""At most so many batches, to measure the statistics of the batch normalisation at the end.
+
+Of images, and of volumes, which have more pixels."""
 LAST_LAYER = {"steps": 128, "learning_rate": 0.01}
 """How the last layer is trained on alone at the end; the rate falls to 0 as a cosine."""
 
 
-def validation_dice(network, images, labels):
+def validation_dice(network, images, labels, classes=TISSUES):
     """Return Dice of each tissue, pooled over patches, of labels as a result gets them.
 
     Pixels that are not labelled are left out; where the image is 0 there is no tissue.
@@ -44,18 +46,20 @@ def validation_dice(network, images, labels):
     network : keras.Model
     images : (n, p, p) ndarray of float in [0, 1]
     labels : (n, p, p) ndarray of uint8
-        0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled.
+        0 background, 1 CSF, 2 GM, 3 WM, 255 unlabelled; or other classes.
+    classes : sequence of str
 
     Returns
     -------
-    dice : (3,) ndarray of float
+    dice : (classes,) ndarray of float
         1 for a tissue that neither the labels nor the network have.
     """
     x = images.astype(np.float32)[..., None]
-    probabilities = network.predict(x, batch_size=64, verbose=0)[..., -len(TISSUES) :] * (x > 0)
+    size = 64 if x.ndim == 4 else 4
+    probabilities = network.predict(x, batch_size=size, verbose=0)[..., -len(classes) :] * (x > 0)
     predicted = np.where(labels == UNLABELLED, 0, most_probable(probabilities))
     overlap, total = [], []
-    for label in range(1, len(TISSUES) + 1):
+    for label in range(1, len(classes) + 1):
         both, *sizes = overlap_counts(labels == label, predicted == label)
         overlap.append(both)
         total.append(sum(sizes))
@@ -199,7 +203,7 @@ def _fit(training, validation, settings, weights_path, state_path, start):
         _report(row, settings.epochs)
     network.set_weights(mean)
     settle(network, training, settings)
-    print(f"weights that are kept:     {_said(validation_dice(network, *validation))}", flush=True)
+    print(f"weights that are kept:     {_said(_dice(network, validation, settings))}", flush=True)
     checkpoint.save(network, architecture, weights_path)
     return network, pd.DataFrame(history)
 
@@ -231,7 +235,7 @@ def measure_statistics(network, training, settings):
     """
     own = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
     momenta = [one.momentum for one in own]
-    steps = min(SETTLING, max(1, len(training[0]) // settings.batch_size))
+    steps = min(SETTLING[settings.dimensions], max(1, len(training[0]) // settings.batch_size))
     for seen, (x, _) in enumerate(_same_batches(training, settings, steps)):
         for layer in own:
             layer.momentum = seen / (seen + 1)
@@ -252,7 +256,8 @@ def fit_last_layer(network, training, settings):
         See `measure_statistics`; `loss` counts, too.
     """
     steps, rate = LAST_LAYER["steps"], LAST_LAYER["learning_rate"]
-    last = [one for one in network.layers if isinstance(one, keras.layers.Conv2D)][-1]
+    kinds = keras.layers.Conv2D, keras.layers.Conv3D
+    last = [one for one in network.layers if isinstance(one, kinds)][-1]
     for layer in network.layers:
         layer.trainable = layer is last
     decay = keras.optimizers.schedules.CosineDecay(rate, steps)
@@ -280,8 +285,9 @@ def architecture_of(settings):
         "features": settings.features,
         "blocks": settings.blocks,
         "in_channels": 1,
-        "out_channels": len(TISSUES),
+        "out_channels": len(settings.classes),
         "activation": LOSSES[settings.loss][0],
+        **({"dimensions": settings.dimensions} if settings.dimensions != 2 else {}),
     }
 
 
@@ -316,13 +322,13 @@ def _epoch(network, training, validation, settings, epoch, mean):
         losses.append(_step(network, x, y))
         if counted >= 0:
             mean = _moved(mean, _values(network.variables), counted + number)
-    dice = validation_dice(network, *validation)
+    dice = _dice(network, validation, settings)
     row = {
         "epoch": epoch + 1,
         "learning_rate": rate,
         "loss": float(np.mean(losses)),
-        "val_dice": float(dice.mean()),
-        **{f"val_dice_{tissue}": float(value) for tissue, value in zip(TISSUES, dice, strict=True)},
+        "val_dice": float(np.mean(list(dice.values()))),
+        **{f"val_dice_{name}": float(value) for name, value in dice.items()},
     }
     return row, mean
 
@@ -341,15 +347,21 @@ def _step(network, x, y):
 
 
 def _report(row, epochs):
-    dice = [row[f"val_dice_{tissue}"] for tissue in TISSUES]
+    start = "val_dice_"
+    dice = {name.removeprefix(start): row[name] for name in row if name.startswith(start)}
     print(f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}  {_said(dice)}", flush=True)
 
 
+def _dice(network, validation, settings):
+    """Return the validation Dice of each class by its name."""
+    found = validation_dice(network, *validation, settings.classes)
+    return dict(zip(settings.classes, map(float, found), strict=True))
+
+
 def _said(dice):
-    """Say the validation Dice of CSF, GM and WM, in this order."""
-    pairs = reversed(list(zip(TISSUES, dice, strict=True)))
-    tissues = "  ".join(f"{tissue} {value:.3f}" for tissue, value in pairs)
-    return f"validation Dice {np.mean(dice):.4f}  ({tissues})"
+    """Say the validation Dice of each class, the last one first, as of WM, GM and CSF."""
+    each = "  ".join(f"{name} {value:.3f}" for name, value in reversed(dice.items()))
+    return f"validation Dice {np.mean(list(dice.values())):.4f}  ({each})"
 
 
 def _digest(array):

@@ -4,28 +4,28 @@ import keras
 import numpy as np
 from keras import ops
 
-from patchseg.core.tissues import TISSUES
 
-
-def one_hot(labels, background):
+def one_hot(labels, background, classes=3):
     """Turn labels into one channel per tissue.
 
     Parameters
     ----------
-    labels : (n, h, w) ndarray of uint8
+    labels : (n, h, w) or (n, x, y, z) ndarray of uint8
         A label that is none, such as `UNLABELLED`, is 0 in every channel, or -1 where there is no
         channel for the background.
     background : bool
         Put a channel for the background first, as a softmax network has it.
+    classes : int
+        Without the background.
 
     Returns
     -------
-    channels : (n, h, w, 3 or 4) ndarray of float32
+    channels : (n, h, w, classes [+ 1]) ndarray of float32
     """
-    shown = np.arange(0 if background else 1, len(TISSUES) + 1, dtype=np.uint8)
+    shown = np.arange(0 if background else 1, classes + 1, dtype=np.uint8)
     channels = (labels[..., None] == shown).astype(np.float32)
     if not background:
-        channels[labels > len(TISSUES)] = -1
+        channels[labels > classes] = -1
     return channels
 
 
@@ -36,14 +36,15 @@ def soft_dice(truth, predicted):
 
     Parameters
     ----------
-    truth, predicted : (n, h, w, c) tensors of float32 in [0, 1]
+    truth, predicted : (n, h, w, c) or (n, x, y, z, c) tensors of float32 in [0, 1]
 
     Returns
     -------
     loss : scalar tensor in [0, 1]
     """
-    overlap = ops.sum(truth * predicted, axis=(0, 1, 2))
-    total = ops.sum(truth, axis=(0, 1, 2)) + ops.sum(predicted, axis=(0, 1, 2))
+    all_but_channels = tuple(range(len(truth.shape) - 1))
+    overlap = ops.sum(truth * predicted, axis=all_but_channels)
+    total = ops.sum(truth, axis=all_but_channels) + ops.sum(predicted, axis=all_but_channels)
     return ops.mean(1 - (2 * overlap + 1) / (total + 1))
 
 
@@ -83,7 +84,8 @@ def _mean_of_patches(loss, labelled):
 
     So a scribble counts as much as a slice.
     """
-    return ops.mean(ops.sum(loss, axis=(1, 2)) / ops.maximum(ops.sum(labelled, axis=(1, 2)), 1))
+    place = tuple(range(1, len(loss.shape)))
+    return ops.mean(ops.sum(loss, axis=place) / ops.maximum(ops.sum(labelled, axis=place), 1))
 
 
 LOSSES = {

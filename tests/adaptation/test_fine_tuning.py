@@ -95,7 +95,7 @@ def parent(tmp_path_factory):
 
 
 def dice(weights_path, image, labels, without=()):
-    found = np.asarray(patchseg.segment(image, weights=weights_path, head_check=False).dseg.dataobj)
+    found = np.asarray(patchseg.segment(image, weights=weights_path, extract="never").dseg.dataobj)
     truth = np.where(found > 0, np.asarray(labels.dataobj), 0)
     truth[:, list(without)] = 0
     truth = np.where((found > 0) & (truth == 0), 255, truth).astype(np.uint8)
@@ -409,6 +409,6 @@ def test_brains_of_another_size_are_not_calibrated():
 
 def test_a_proposal_that_nobody_corrected_is_told(parent, tmp_path):
     image, _ = block("anterior")
-    guess = patchseg.suggest(image, 1, parent, head_check=False).proposal()
+    guess = patchseg.suggest(image, 1, parent, extract="never").proposal()
     with pytest.warns(UserWarning, match="the labels are what the network finds"):
         patchseg.adapt(image, guess, parent, tmp_path / "new.weights.h5", steps=0)

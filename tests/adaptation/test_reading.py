@@ -105,19 +105,6 @@ def test_a_stray_voxel_or_a_line_of_another_slice_is_no_slice():
     assert painted(where) == ("coronal", [7])
 
 
-def test_a_head_is_told(tmp_path, monkeypatch):
-    image, labels = ball_brain()
-
-    def refuse(*_):
-        raise InputError("skull")
-
-    monkeypatch.setattr(reading.brain, "check_no_head", refuse)
-    paths = write_nifti(tmp_path / "head.nii.gz", image), write_nifti(tmp_path / "l.nii.gz", labels)
-    assert "the head seems to be on" in reading.read(*paths).remarks[0]
-    mask = write_nifti(tmp_path / "m.nii.gz", (labels > 0).astype(np.uint8))
-    assert not reading.read(*paths, mask).remarks
-
-
 def test_finished_labels_of_a_dataset_belong_to_its_image(dataset):
     image = dataset / "sub-b" / "anat" / "sub-b_T1w.nii.gz"
     assert np.array_equal(reading.finished(dataset, image).dataobj, ball_brain()[1])

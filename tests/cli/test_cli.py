@@ -104,9 +104,8 @@ def test_one_word_for_one_thing_in_all_commands_and_the_api():
         name: {option.name for option in click.commands[name].params}
         for name in ("segment", "suggest", "adapt")
     }
-    shared = {"weights", "mask", "volume", "nan_as_background", "threads", "precision"}
+    shared = {"weights", "mask", "extract", "volume", "nan_as_background", "threads", "precision"}
     assert all(shared <= own for own in words.values())
-    assert {"head_check"} <= words["segment"] & words["suggest"]
     for name, own in words.items():
         known = set(inspect.signature(getattr(patchseg, name)).parameters)
         other = {"scale": "scales", "mask": "masks"} if name == "adapt" else {"scale": "scales"}
@@ -117,4 +116,6 @@ def test_one_word_for_one_thing_in_all_commands_and_the_api():
 def test_tab_completion_finds_the_functions_and_nothing_else():
     code = "import patchseg; print(dir(patchseg)); from patchseg import *; print(segment, suggest)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.startswith("['__version__', 'adapt', 'segment', 'segment_file', 'suggest']")
+    assert said.stdout.startswith(
+        "['__version__', 'adapt', 'extract', 'segment', 'segment_file', 'suggest']"
+    )

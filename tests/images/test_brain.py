@@ -68,36 +68,6 @@ def test_size_by_hand():
     assert brain.size_mm(np.ones((10, 10, 10), bool), (1, 2, 4)) == pytest.approx(20)
 
 
-def shells(*intensities):
-    """A ball whose shells, from outside in, have these intensities."""
-    axes = np.meshgrid(*[np.linspace(-1.1, 1.1, 64)] * 3, indexing="ij")
-    radius = np.sqrt(sum(axis**2 for axis in axes))
-    image = np.zeros(radius.shape, np.float32)
-    for depth, value in enumerate(intensities):
-        image[radius < 1 - depth / 10] = value
-    return image
-
-
-@pytest.mark.parametrize(("image", "head"), [
-    (shells(0.3, 0.3, 0.5, 0.6, 0.9), False),  # T1w: dark surface, bright depth
-    (shells(0.9, 0.9, 0.7, 0.6, 0.5), False),  # T2w: the other way round
-    (shells(0.8, 0.2, 0.2, 0.6, 0.7), True),  # scalp, skull, brain
-])  # fmt: skip
-def test_a_head_is_told_by_its_skull(image, head):
-    mask = image > 0
-    profile = brain.depth_profile(image, mask, (1, 1, 1))
-    if head:
-        with pytest.raises(InputError, match="head seems to be on; extract the brain first"):
-            brain.check_no_head(mask, profile, "x.nii")
-    else:
-        brain.check_no_head(mask, profile, "x.nii")
-
-
-def test_an_image_without_empty_background_is_refused():
-    with pytest.raises(InputError, match="100% of the voxels are not 0"):
-        brain.check_no_head(np.ones((4, 4, 4), bool), None)
-
-
 def test_few_slices_have_no_depth():
     image, _ = ball_brain((40, 40, 3))
     assert brain.depth_profile(image, image > 0, (1, 1, 1)) is None

@@ -110,9 +110,7 @@ def test_a_second_run_does_only_what_is_missing(network, folder, tmp_path, monke
     assert contents(out)[out / "a_dseg.nii.gz"] != before[out / "a_dseg.nii.gz"]
 
 
-@pytest.mark.parametrize(
-    "option", [["--no-head-check"], ["--nan-as-background"], ["--volume", "0"], ["--threads", "1"]]
-)
+@pytest.mark.parametrize("option", [["--nan-as-background"], ["--volume", "0"], ["--threads", "1"]])
 def test_a_setting_that_changes_no_voxel_keeps_the_result(
     network, folder, tmp_path, monkeypatch, capsys, option
 ):

@@ -149,14 +149,13 @@ ZOO = os.environ.get("PATCHSEG_ZOO")
         "DCAN*/**/T1w_brain.nii.gz",
     ],
 )
-def test_real_brains_have_no_head_and_keep_their_grid(pattern):
+def test_real_brains_show_their_contrast_at_the_surface(pattern):
     from pathlib import Path
 
     for path in Path(ZOO).glob(pattern):
         data, affine = volume.load(path)
         mask = brain.foreground(data)
         profile = brain.depth_profile(brain.normalise(data, mask), mask, grid.voxel_size_mm(affine))
-        brain.check_no_head(mask, profile, path)
         assert (qc._rim(profile, type("Any", (), {"contrasts": ("T1w",)}))[3] == "look") == (
             "T2w" in path.name
         )

@@ -31,10 +31,18 @@ def balls(monkeypatch):
     monkeypatch.setattr(brains, "names", lambda patterns: list(patterns))
     monkeypatch.setattr(brains, "identity", lambda name: name)
     entry = type(
-        "Entry", (), {"species": "ball", "licence": "CC0", "modality": "T1w", "same_brain_as": None}
+        "Entry",
+        (),
+        {
+            "species": "ball",
+            "licence": "CC0",
+            "modality": "T1w",
+            "same_brain_as": None,
+            "image": "a.nii",
+        },
     )
-    monkeypatch.setattr(across.zoo, "entry", lambda name: entry)
-    monkeypatch.setattr(across.zoo, "entries", lambda: {name: entry for name in ("a", "other")})
+    monkeypatch.setattr(brains, "source", lambda name: entry)
+    monkeypatch.setattr(on_zoo.zoo, "entries", lambda: {name: entry for name in ("a", "other")})
 
 
 @pytest.fixture
@@ -85,6 +93,20 @@ def small(tmp_path):
         "train": {"epochs": 1, "steps_per_epoch": 5, "learning_rate": 0.0001},
     }
     settings["across"]["networks"]["circle"] = {"brains": ["a"], "start": "more"}
+    settings["heads"]["draw"].update({"patches": 24, "validation": 4, "patch_size": 16})
+    settings["heads"]["train"].update(
+        {
+            "levels": 2,
+            "features": [4, 8],
+            "blocks": [1, 1],
+            "epochs": 2,
+            "steps_per_epoch": 6,
+            "batch_size": 4,
+            "validation_patches": 4,
+            "precision": "float32",
+        }
+    )
+    settings["heads"]["networks"] = {"finds": {"brains": ["a"]}}
     yaml.dump(settings, tmp_path / "params.yaml")
     return tmp_path / "params.yaml"
 
@@ -256,3 +278,17 @@ def test_training_writes_weights_whose_card_says_all_and_which_segment(
     assert (
         shown.exit_code == 0 and shown.output.startswith("a ") and "GM and WM 1.000" in shown.output
     )
+
+
+def test_a_network_that_finds_brains_is_trained_by_the_same_command(small, balls, tmp_path):
+    weights = across.train("finds", small, tmp_path / "out", jobs=1)
+    card = checkpoint.read_card(weights)
+    assert checkpoint.finds_brains(weights) and set(card["validation_dice"]) == {"other", "brain"}
+    assert card["species"] == ["ball"] and "brain_pixels" not in card
+    model = networks.load_heads(weights)
+    answer = model.predict_on_batch(np.zeros((1, 16, 16, 16, 1), np.float32))
+    assert answer.shape == (1, 16, 16, 16, 3)
+    with pytest.raises(InputError, match="not weights that find the brain"):
+        networks.load_heads(checkpoint.SHIPPED)
+    with pytest.raises(InputError, match="a network of 3 dimensions from 1 channels to 3"):
+        networks.load(weights)

@@ -1,0 +1,173 @@
+"""Where the brain lies in an image of a whole head, of any animal.
+
+A small 3D UNet looks twice at small volumes: at the whole field of view, to find the brain, and
+then at its surroundings, at a size at which it fills most of what is seen, to find its border.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from patchseg.images import brain, head
+from patchseg.images.grid import resize
+
+FIRST = 56
+"""Voxels along the longest edge of the field of view at the first look."""
+BRAIN = 24
+"""Cube root of the brain's volume, in voxels, at the last look."""
+AROUND = 0.35
+"""What is looked at beside the brain, in cube roots of its volume."""
+STEP = 16
+"""Edges are multiples of it, so that each level of the network can halve them."""
+FLIPS = ((), (0,), (1,), (2,))
+"""The network sees each volume as it is and mirrored, and its answers are averaged."""
+LOOKS = 3
+"""At most so many, until the size of the brain stays."""
+ANOTHER = 0.5
+"""A piece as large as this share of the largest is another brain."""
+TISSUE = 0.08
+"""Of the brightest tissue; what is darker is air."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is brain in an image.
+
+    Attributes
+    ----------
+    probability : (x, y, z) ndarray of float32 in [0, 1]
+    mask : (x, y, z) ndarray of bool
+        One piece without holes; empty where there is no brain.
+    other : float
+        Share of the tissue that is none of the brain, at the first look: 0 for an extracted brain.
+    pieces : int
+        How many brains there seem to be.
+    agreement : float
+        Dice of the brain at the first look and in the end.
+    sharpness : float
+        Dice of probability and mask: 1 where every voxel is sure.
+    """
+
+    probability: np.ndarray
+    mask: np.ndarray
+    other: float
+    pieces: int
+    agreement: float = 0.0
+    sharpness: float = 0.0
+
+
+def find(network, image, voxel_mm, above=None):
+    """Find the brain.
+
+    Parameters
+    ----------
+    network : keras.Model
+        (n, x, y, z, 1) to the probabilities (n, x, y, z, 3) of air, other tissue, brain.
+    image : (x, y, z) ndarray of float32
+        As the scanner gave it.
+    voxel_mm : tuple of three float
+    above : float, optional
+        Return None after the first look if no more than this share of the tissue is other.
+
+    Returns
+    -------
+    found : Found or None
+    """
+    seen, voxel_mm = head.scaled(image), np.array(voxel_mm)
+    box, view, other = _first_look(network, seen, voxel_mm)
+    if above is not None and other <= above:
+        return None
+    first = _at_voxels(view, seen.shape, box)
+    _, sizes = head.pieces(view[..., 2])
+    last, mask = first, _largest(first)
+    for _ in range(LOOKS):
+        size_mm = brain.size_mm(mask, voxel_mm)
+        if not mask.any():
+            break
+        box = _around(mask, AROUND * size_mm / voxel_mm)
+        view = _look(network, seen[box], voxel_mm, size_mm / BRAIN)
+        last = _at_voxels(view, seen.shape, box)
+        mask = _largest(last)
+        if 0.8 < brain.size_mm(mask, voxel_mm) / size_mm < 1.25:
+            break
+    return Found(
+        probability=last,
+        mask=mask,
+        other=other,
+        pieces=int((sizes > ANOTHER * sizes[:1]).sum()),
+        agreement=_dice(_largest(first), mask),
+        sharpness=_dice(last * mask, mask),
+    )
+
+
+def other_share(network, image, voxel_mm):
+    """Return the share of the tissue that is none of the brain (see `Found.other`)."""
+    return _first_look(network, head.scaled(image), np.array(voxel_mm))[2]
+
+
+def _first_look(network, seen, voxel_mm):
+    """Look at the whole field of view; return its box, the probabilities, the share of other."""
+    box = _box(seen > TISSUE)
+    view = _look(network, seen[box], voxel_mm, (_edges(box) * voxel_mm).max() / FIRST)
+    amounts = view[..., 1:].sum(axis=(0, 1, 2), dtype=float)
+    return box, view, float(amounts[0] / max(amounts.sum(), 1e-6))
+
+
+def _at_voxels(view, shape, box):
+    """Put the brain's probability in a view of a box onto the grid of the image."""
+    probability = np.zeros(shape, np.float32)
+    probability[box] = resize(view[..., 2], [one.stop - one.start for one in box])
+    return probability
+
+
+def _largest(probability):
+    parts, _ = head.pieces(probability)
+    return ndimage.binary_fill_holes(parts == 1)
+
+
+def _around(mask, margin):
+    """Return the box around a mask with a margin, in voxels of each axis."""
+    return tuple(
+        slice(max(0, int(one.start - more)), min(n, int(np.ceil(one.stop + more))))
+        for one, more, n in zip(_box(mask), margin, mask.shape, strict=True)
+    )
+
+
+def _dice(a, b):
+    """Return Dice of two masks, or of a probability and a mask."""
+    return float(2 * (a * b).sum() / max(a.sum() + b.sum(), 1e-6))
+
+
+def entropy(probability):
+    """Return how unsure a probability is, 0 certain and 1 no idea: ndarray of float32."""
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    return (-(p * np.log2(p) + (1 - p) * np.log2(1 - p)) * (probability > 0)).astype(np.float32)
+
+
+def _box(where):
+    """Return the box around what is true, or all if nothing is."""
+    found = ndimage.find_objects(where.astype(np.uint8))
+    return found[0] if found else tuple(slice(0, n) for n in where.shape)
+
+
+def _edges(box):
+    return np.array([one.stop - one.start for one in box])
+
+
+def _look(network, image, voxel_mm, pixel_mm):
+    """Return the probabilities (x, y, z, 3) of an image that is resampled to cubes of `pixel_mm`.
+
+    Mean over `FLIPS`.
+    """
+    shape = [max(1, round(n * mm / pixel_mm)) for n, mm in zip(image.shape, voxel_mm, strict=True)]
+    small = np.clip(resize(image, shape), 0, 1)
+    whole = np.zeros([-(-n // STEP) * STEP for n in shape], np.float32)
+    before = [(n - m) // 2 for n, m in zip(whole.shape, shape, strict=True)]
+    inner = tuple(slice(a, a + n) for a, n in zip(before, shape, strict=True))
+    whole[inner] = small
+    total = 0
+    for axes in FLIPS:
+        answer = network.predict_on_batch(np.flip(whole, axes)[None, ..., None])
+        total = total + np.flip(np.asarray(answer)[0], axes)
+    return total[inner] / len(FLIPS)

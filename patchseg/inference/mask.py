@@ -1,0 +1,221 @@
+"""A whole head to its brain: `patchseg.extract`, everything in memory, on the image's own grid."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from patchseg import __version__, checkpoint
+from patchseg.core import memory, runtime
+from patchseg.core.errors import InputError
+from patchseg.images import brain, grid
+from patchseg.images.volume import name_of, read
+from patchseg.inference import extraction, networks, qc
+from patchseg.inference.request import request
+
+HEAD = 0.2
+"""Share of the tissue that is no brain above which an image shows a head (see `Found.other`)."""
+# Limits as in `qc`: look below, look above, bad below, bad above
+AGREEMENT = (0.85, np.inf, 0.6, np.inf)
+SHARPNESS = (0.93, np.inf, 0.8, np.inf)
+PIECES = (0, 1.5, 0, np.inf)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The brain of an image.
+
+    Attributes
+    ----------
+    mask : nibabel image, uint8
+        1 in the brain.
+    probability, uncertainty : nibabel image, float32 in [0, 1]
+        That a voxel is brain, and the entropy of it.
+    brain : nibabel image
+        The image, 0 outside the brain.
+    qc : pandas.DataFrame
+        A row for each check, as in `result.Result`.
+    head : bool
+        Whether the image shows more than a brain.
+    provenance, request : dict
+        What computed it, and what it was made from (see `result.Result`).
+    image : str or None
+        The path of the image.
+    """
+
+    mask: nib.spatialimages.SpatialImage
+    probability: nib.spatialimages.SpatialImage
+    uncertainty: nib.spatialimages.SpatialImage
+    brain: nib.spatialimages.SpatialImage
+    qc: pd.DataFrame
+    head: bool
+    provenance: dict
+    request: dict
+    image: str | None = None
+
+    def __repr__(self):
+        """Name the image, its verdict and the volume."""
+        size = self.provenance["brain_size_mm"] ** 3
+        return f"<Mask of {self.image or 'an image'}: {self.verdict}; {size:.4g} mm³>"
+
+    @property
+    def verdict(self):
+        """The worst verdict of all checks: good, look or bad."""
+        return qc.worst(self.qc)
+
+    @property
+    def reasons(self):
+        """Why it is not good, in one string; empty if it is."""
+        return "; ".join(self.qc[self.qc.verdict != "good"].reason)
+
+
+def extract(
+    image,
+    weights=None,
+    *,
+    volume=None,
+    nan_as_background=False,
+    threads=None,
+    precision="auto",
+):
+    """Find the brain in an image of a whole head, of any animal, on the image's own grid.
+
+    Parameters
+    ----------
+    image : nibabel image, str or Path
+        Any orientation, voxel size and real type; see `images.volume.read`. An extracted brain
+        comes back as it is.
+    weights : str or Path, optional
+        Weights of one's own (``.weights.h5``); those of the package unless given.
+    volume, nan_as_background, threads, precision
+        See `patchseg.segment`.
+
+    Returns
+    -------
+    mask : Mask
+
+    Raises
+    ------
+    InputError
+        If there is no brain in the image, or the image cannot be read; naming file and mend.
+
+    Examples
+    --------
+    >>> mask = patchseg.extract("rhesus_T1w.nii.gz")  # doctest: +SKIP
+    >>> nib.save(mask.brain, "rhesus_desc-brain_T1w.nii.gz")  # doctest: +SKIP
+    """
+    started = time.monotonic()
+    with runtime.at_most(threads):
+        path = weights or checkpoint.HEADS
+        asked = request(image, None, path, volume=volume, precision=precision)
+        name, source = name_of(image), read(image, volume, nan_as_background)
+        data, affine = grid.ras(source)
+        voxel_mm = grid.voxel_size_mm(affine)
+        found = find(data, voxel_mm, name, weights, precision)
+    made = {
+        "patchseg": __version__,
+        "weights": Path(path).name,
+        "weights_sha256": checkpoint.read_card(path)["sha256"],
+        "brain_size_mm": round(brain.size_mm(found.mask, voxel_mm), 2),
+        "other": round(found.other, 4),
+        **runtime.computing(precision),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seconds": round(time.monotonic() - started, 2),
+        "peak_memory_mb": memory.peak_memory_mb(),
+    }
+    kept = np.where(found.mask, data, 0).astype(np.float32)
+    return Mask(
+        mask=grid.like(found.mask.astype(np.uint8), source),
+        probability=grid.like(found.probability, source),
+        uncertainty=grid.like(extraction.entropy(found.probability), source),
+        brain=grid.like(kept, source),
+        qc=table(found),
+        head=found.other > HEAD,
+        provenance=made,
+        request=asked,
+        image=str(image) if isinstance(image, str | Path) else image.get_filename(),
+    )
+
+
+def find(data, voxel_mm, name="image", weights=None, precision="auto", gate=False):
+    """Find the brain in an array, or raise InputError if there is none.
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float
+    voxel_mm : tuple of three float
+    name : str or Path
+        Named in the error.
+    weights : str or Path, optional
+    precision : str
+    gate : bool
+        Look only once at what turns out to be an extracted brain, and return None.
+
+    Returns
+    -------
+    found : extraction.Found or None
+    """
+    network = networks.load_heads(weights, precision)
+    found = extraction.find(network, data, voxel_mm, HEAD if gate else None)
+    if found is not None and not found.mask.any():
+        raise InputError(
+            f"{name}: no brain is found in it; check that this is the right image and that it is"
+            " not cut off, or give a brain mask (--mask)"
+        )
+    return found
+
+
+def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
+    """Return the brain of an image that came without a mask.
+
+    Parameters
+    ----------
+    data : (x, y, z) ndarray of float
+    voxel_mm : tuple of three float
+    name : str or Path
+        Named in the error.
+    extract : {'auto', 'always', 'never'}
+        Whether it is looked for: 'auto' does so if the image shows a head; else the brain is what
+        is not background (see `brain.foreground`).
+    precision : str
+
+    Returns
+    -------
+    mask : (x, y, z) ndarray of bool
+    found : extraction.Found or None
+        None if it was not looked for.
+    """
+    found = None
+    if extract != "never":
+        found = find(data, voxel_mm, name, precision=precision, gate=extract == "auto")
+    return (found.mask, found) if found else (brain.foreground(data, name), None)
+
+
+def table(found):
+    """Check a mask: a row for each check, as of `qc.table`."""
+    rows = [
+        qc.row(
+            "two looks agree",
+            found.agreement,
+            AGREEMENT,
+            f"the brain of the first and of the last look differ (Dice {found.agreement:.2f})",
+        ),
+        qc.row(
+            "sharp border",
+            found.sharpness,
+            SHARPNESS,
+            f"the border of the brain is unsure ({found.sharpness:.2f})",
+        ),
+        qc.row(
+            "brains",
+            found.pieces,
+            PIECES,
+            f"there seem to be {found.pieces} brains; the largest is taken",
+        ),
+        qc.clipped(found.mask),
+    ]
+    return pd.DataFrame(rows, columns=qc.COLUMNS)

@@ -1,0 +1,155 @@
+import json
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+from conftest import Shells, ball_brain, ball_head, write_nifti
+from typer.testing import CliRunner
+
+import patchseg
+from patchseg.cli.main import app
+from patchseg.core.errors import InputError
+from patchseg.images import head
+from patchseg.inference import extraction, inputs, mask_files, outputs
+from patchseg.inference import mask as masks
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def test_the_brain_of_a_head_is_found_to_a_part_of_a_voxel():
+    image, brain = ball_head()
+    found = extraction.find(Shells(), image, (1, 1, 1))
+    assert dice(found.mask, brain) > 0.97 and found.pieces == 1
+    # the shell's share of the volume: 1 - (0.5 / 0.75)^3
+    assert found.other == pytest.approx(0.704, abs=0.15)  # edges of the shell look like brain
+    assert found.agreement > 0.95 and found.sharpness > 0.9
+
+
+def test_all_48_orders_and_directions_of_the_axes_give_one_answer():
+    image, brain = ball_head(at=(0.1, -0.15, 0.2), shape=(40, 44, 36))
+    image[25:, 25:] = 0  # nothing symmetrical
+    first = extraction.find(Shells(), image, (1, 1.5, 2)).mask
+    for order, flips in product(permutations(range(3)), product((1, -1), repeat=3)):
+        turned = image.transpose(order)[tuple(slice(None, None, one) for one in flips)]
+        voxel_mm = np.array((1, 1.5, 2))[list(order)]
+        found = extraction.find(Shells(), turned, voxel_mm).mask
+        back = found[tuple(slice(None, None, one) for one in flips)].transpose(np.argsort(order))
+        assert dice(back, first) > 0.96
+
+
+def test_thick_slices_keep_their_grid():
+    image, brain = ball_head((64, 60, 12))
+    found = extraction.find(Shells(), image, (1, 1, 5))
+    assert found.mask.shape == image.shape and dice(found.mask, brain) > 0.9
+
+
+def test_an_extracted_brain_is_no_head_and_is_left_alone(heads_network):
+    image, labels = ball_brain()
+    assert masks.find(image, (1, 1, 1), gate=True) is None
+    inside, found = masks.inside(image, (1, 1, 1))
+    assert found is None and np.array_equal(inside, labels > 0)
+    image, brain = ball_head()
+    inside, found = masks.inside(image, (1, 1, 1))
+    assert found.other > masks.HEAD and dice(inside, brain) > 0.97
+    inside, found = masks.inside(image, (1, 1, 1), extract="never")
+    assert found is None and np.array_equal(inside, image > 0)
+
+
+def test_two_brains_are_told():
+    one, _ = ball_head((40, 40, 40))
+    found = extraction.find(Shells(), np.concatenate([one, one]), (1, 1, 1))
+    assert found.pieces == 2
+    checks = masks.table(found).set_index("check")
+    assert checks.verdict["brains"] == "look" and "2 brains" in checks.reason["brains"]
+
+
+@pytest.mark.parametrize("image", [
+    np.zeros((20, 20, 20)), np.full((20, 20, 20), 7.0), np.pad(np.ones((4, 4, 4)), 8)
+], ids=["empty", "even", "phantom"])  # fmt: skip
+def test_an_image_without_a_brain_is_refused(image, heads_network):
+    with pytest.raises(InputError, match=r"x\.nii: no brain is found"):
+        masks.find(image.astype(np.float32), (1, 1, 1), "x.nii")
+
+
+def test_brightness_does_not_depend_on_the_scale_or_the_offset():
+    image, _ = ball_head()
+    noisy = image + np.random.default_rng(0).normal(0, 1, image.shape)
+    first = head.scaled(noisy)
+    assert np.allclose(head.scaled(noisy * 1000 - 50), first, atol=1e-4)
+    assert first.min() == 0 and np.percentile(first[image == 100], 50) == pytest.approx(1, abs=0.05)
+
+
+def test_pieces_are_in_the_order_of_their_size():
+    probability = np.zeros((9, 3, 3))
+    probability[0], probability[3:6], probability[8, :2] = 0.9, 0.8, 1
+    labels, sizes = head.pieces(probability)
+    assert labels[:, 0, 0].tolist() == [2, 0, 0, 1, 1, 1, 0, 0, 3]
+    assert sizes == pytest.approx([21.6, 8.1, 6])
+
+
+def test_extract_gives_the_brain_on_the_grid_of_the_image(heads_network):
+    image, brain = ball_head()
+    affine = np.array([[0, 0, 2, 5], [-1, 0, 0, 7], [0, 1.5, 0, 9], [0, 0, 0, 1.0]])
+    found = patchseg.extract(nib.Nifti1Image(image, affine))
+    mask = np.asarray(found.mask.dataobj) > 0
+    assert np.allclose(found.mask.affine, affine) and dice(mask, brain) > 0.95
+    kept = np.asarray(found.brain.dataobj)
+    assert np.array_equal(kept, np.where(mask, image, 0)) and found.head
+    unsure = np.asarray(found.uncertainty.dataobj)
+    assert unsure[mask].max() <= 1 and unsure[30, 27, 25] < 0.01
+    assert found.verdict in repr(found)
+
+
+def test_segment_finds_the_brain_of_a_head_and_says_so(network):
+    image, brain = ball_head()
+    result = patchseg.segment(nib.Nifti1Image(image, np.eye(4)))
+    found = np.asarray(result.dseg.dataobj) > 0
+    assert dice(found, brain) > 0.97 and "found by patchseg" in result.provenance["brain"]
+    assert "two looks agree" in list(result.qc.check)
+    assert list(result.qc.check).count("clipped") == 1
+    given = patchseg.segment(nib.Nifti1Image(image, np.eye(4)), extract="never")
+    assert (np.asarray(given.dseg.dataobj) > 0).sum() == (image > 0).sum()
+    assert "not background" in given.provenance["brain"]
+    with pytest.raises(InputError, match="extract 'perhaps' is unknown; use auto, always, never"):
+        patchseg.segment(nib.Nifti1Image(image, np.eye(4)), extract="perhaps")
+
+
+def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
+    image, _ = ball_head()
+    path, out = write_nifti(tmp_path / "sub-1_T1w.nii.gz", image), tmp_path / "out"
+    said = mask_files.extract_file(path, out)
+    there = mask_files.paths(outputs.Place(path, out))
+    assert said["status"] == "done" and said["head"]
+    assert [there[name].name for name in ("mask", "brain")] == [
+        "sub-1_desc-brain_mask.nii.gz", "sub-1_desc-brain_T1w.nii.gz"
+    ]  # fmt: skip
+    assert json.loads(there["record"].read_text())["Sources"] == ["sub-1_T1w.nii.gz"]
+    page = there["report"].read_text()
+    assert "a whole head" in page and "data:image/png" in page and "http" not in page
+    assert mask_files.extract_file(path, out)["status"] == "kept"
+    there["mask"].write_bytes(b"corrected by hand")
+    with pytest.raises(InputError, match="was changed after it was made"):
+        mask_files.extract_file(path, out)
+    assert mask_files.extract_file(path, out, overwrite=True)["status"] == "done"
+
+
+def test_the_command_tells_each_image_and_goes_on_after_a_bad_one(heads_network, tmp_path):
+    image, _ = ball_head()
+    brain, _ = ball_brain()
+    for name, data in {"head": image, "brain": brain, "empty": np.zeros((9, 9, 9))}.items():
+        write_nifti(tmp_path / f"{name}.nii.gz", data)
+    done = CliRunner().invoke(app, ["extract", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "brain was extracted already" in done.output and "done" in done.output
+    assert (tmp_path / "out" / "head_desc-brain.nii.gz").is_file()
+    assert not (tmp_path / "out" / "empty_desc-brain.nii.gz").exists()
+
+
+def test_what_extract_writes_beside_an_image_is_no_image(heads_network, tmp_path):
+    image, _ = ball_head()
+    path = write_nifti(tmp_path / "ferret.nii.gz", image)
+    mask_files.extract_file(path, tmp_path)
+    assert inputs.find([tmp_path]) == [path]
