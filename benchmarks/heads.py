@@ -3,10 +3,11 @@
     PATCHSEG_ZOO=... python benchmarks/heads.py
     python benchmarks/heads.py --report   # pictures and tables of what is measured
 
-Reads artefacts/heads/scores.csv (patchseg dev across evidence). Writes beside it gate.csv, which
-says of every brain and head of the zoo, in 24 orders and directions of its axes and with a field of
-view that is cut, whether it was told to be a head; tissues.csv, Dice of the chimpanzee's tissues
-inside the mask that was found and inside the true one; heads.md; and a picture of each head.
+Reads artefacts/across/heads.csv (patchseg dev across evidence). Writes beside it heads_gate.csv,
+which says of every brain and head of the zoo, in 24 orders and directions of its axes and with a
+field of view that is cut, whether it was told to be a head; heads_tissues.csv, Dice of the
+chimpanzee's tissues inside the mask that was found and inside the true one; heads.md; and a picture
+of each head in artefacts/heads/.
 """
 
 from itertools import permutations, product
@@ -15,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from common import (
+    ACROSS,
     ARTEFACTS,
     complete,
     key,
@@ -175,7 +177,7 @@ def report(scores, gates, tissue_table):
         )
     )
     titles = ["head", "network", "Dice", "HD95 (mm)", "HD95 (1 mm-equivalent)", "said", "s"]
-    write_markdown(OUT / "heads.md", [*titles, *TOOLS, "key"], lines, scores, more=said)
+    write_markdown(ACROSS / "heads.md", [*titles, *TOOLS, "key"], lines, scores, more=said)
 
 
 def main():
@@ -184,14 +186,14 @@ def main():
     names = [name for name, one in zoo.entries().items() if one.image] + list(heads.entries())
     finders = sorted(set(LEFT_OUT.values()))
     gates = complete(
-        OUT / "gate.csv",
+        ACROSS / "heads_gate.csv",
         [{"brain": name} for name in names],
         lambda brain: key(gate, brain_names=[brain], networks=finders),
         lambda brain: gate(brain),
         wanted.report,
     )
     table = complete(
-        OUT / "tissues.csv",
+        ACROSS / "heads_tissues.csv",
         [{"head": name} for name in LEFT_OUT if "chimp" in name],
         lambda head: key(tissues, brain_names=[head, "chimp"], networks=[*finders, "no-chimp"]),
         lambda head: tissues(head),
@@ -199,9 +201,9 @@ def main():
     )
     if not wanted.report:
         pictures()
-    scores = pd.DataFrame(rows.read(OUT / "scores.csv"))
+    scores = pd.DataFrame(rows.read(ACROSS / "heads.csv"))
     report(scores, gates, table)
-    print((OUT / "heads.md").read_text())
+    print((ACROSS / "heads.md").read_text())
 
 
 if __name__ == "__main__":

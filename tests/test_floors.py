@@ -95,6 +95,8 @@ def test_a_removed_dependency_is_noticed():
 
 EVIDENCE = {
     "scores": ["patchseg.scoring.on_zoo"],
+    "head_scores": ["patchseg.scoring.on_heads"],
+    "heads": [ROOT / "benchmarks" / "heads.py"],
     "robustness": [ROOT / "benchmarks" / "robustness.py"],
     "fast_labels": [
         ROOT / "benchmarks" / "fast_labels.py",
@@ -109,7 +111,7 @@ def test_the_evidence_has_these_stages_and_they_run_this_code():
     found = stages("evidence/dvc.yaml")
     assert found.keys() == EVIDENCE.keys()
     for name, (first, *_) in EVIDENCE.items():
-        said = "across evidence" if name == "scores" else f"{first.relative_to(ROOT)}"
+        said = "across evidence" if name.endswith("scores") else f"{first.relative_to(ROOT)}"
         assert said in found[name]["cmd"]
 
 
@@ -120,7 +122,7 @@ def test_a_stage_of_the_evidence_depends_on_all_and_only_the_code_that_it_runs(n
 
 def test_the_evidence_depends_on_weights_settings_and_tables():
     found = stages("evidence/dvc.yaml")
-    for name in ("scores", "robustness"):
+    for name in ("scores", "robustness", "head_scores", "heads"):
         assert "artefacts/across/networks" in found[name]["deps"]
     assert set(found["ablation"]["params"]) == {
         f"across.{one}" for one in ("brain_pixels", "draw", "train")

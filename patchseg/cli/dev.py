@@ -71,7 +71,7 @@ def evidence(
         "artefacts/across/scores.csv"
     ),
     heads: Annotated[Path, typer.Option(help="Table of the heads, likewise.")] = Path(
-        "artefacts/heads/scores.csv"
+        "artefacts/across/heads.csv"
     ),
 ):
     """Score weights on the brains of the zoo that are new to them, beside HMRF and Atropos.
