@@ -1,12 +1,14 @@
 """Score networks that find the brain on heads that they never saw, beside other tools."""
 
+import contextlib
+import io
 import time
+from importlib.util import find_spec
 
 import numpy as np
 
 from patchseg import checkpoint, metrics
 from patchseg.core import runtime
-from patchseg.core.errors import InputError
 from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
 from patchseg.datasets import heads
@@ -89,25 +91,24 @@ def _median_otsu(one):
 
 def _bet(one):
     """BET (Smith 2002), in its Python version, told that the brain is as large as a person's."""
-    try:
-        from brainextractor import BrainExtractor
-    except ImportError as error:
-        raise InputError("BET: not installed; pip install brainextractor") from error
     import nibabel as nib
+    from brainextractor import BrainExtractor
 
     factor = BRAIN_MM / one.size_mm
     image = nib.Nifti1Image(
         np.clip(one.image, 0, None), np.diag([*(np.array(one.voxel_mm) * factor), 1])
     )
-    tool = BrainExtractor(img=image)
-    tool.run()
+    with contextlib.redirect_stdout(io.StringIO()):  # it counts its thousand steps
+        tool = BrainExtractor(img=image)
+        tool.run()
     return np.asarray(tool.compute_mask()) > 0
 
 
 def evidence(weights, table_path):
     """Score networks on the heads that are new to them, beside other tools.
 
-    Rows that today's code made are kept (see `rows.complete`).
+    Rows that today's code made are kept (see `rows.complete`), and those of tools that are not
+    installed here.
 
     Parameters
     ----------
@@ -125,7 +126,8 @@ def evidence(weights, table_path):
     jobs = [
         {"method": name, "head": head} for name in paths for head in known if head not in seen[name]
     ]
-    jobs += [{"method": tool, "head": head} for tool in TOOLS for head in known]
+    tools = [tool for tool, library in TOOLS.items() if find_spec(library)]
+    jobs += [{"method": tool, "head": head} for tool in tools for head in known]
 
     def measure(method, head):
         if method in TOOLS:
@@ -139,7 +141,7 @@ def evidence(weights, table_path):
         lambda method, head: key(method, head, paths),
         measure,
         what="heads",
-        stays=lambda row: row["method"] not in paths,
+        stays=lambda row: row["method"] not in [*paths, *tools],
     )
 
 
