@@ -42,7 +42,7 @@ CUT = 0.15
 STRANGER = {
     "chimpanzee": "heads-no-chimp",
     "macaque": "heads-no-macaque",
-    "mouse": "heads-no-mouse",
+    "mouse": "heads-people",
 }
 """The network that never saw a species; people's extracted brains were seen by all."""
 

@@ -11,6 +11,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
 from patchseg.inference import outputs, report
+from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
 KILLED = (
@@ -21,12 +22,16 @@ KILLED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: its status ('failed', or that of `outputs.fulfil`) and verdict."""
+    """What became of one image: its status ('failed', or that of `outputs.fulfil`) and verdict.
+
+    And where its brain comes from.
+    """
 
     image: Path
     status: str
     verdict: str = ""
     reasons: str = ""
+    brain: str = ""
 
     @property
     def failed(self):
@@ -103,9 +108,10 @@ def _check_writable(out):
 def _line(outcome):
     if outcome.failed:
         return f"failed  {outcome.reasons}"
+    head = "  (a whole head: its brain was found first)" if outcome.brain == FOUND else ""
     return (
         f"{outcome.status}  {outcome.image}  {outcome.verdict}"
-        f"{': ' if outcome.reasons else ''}{outcome.reasons}"
+        f"{': ' if outcome.reasons else ''}{outcome.reasons}{head}"
     )
 
 
@@ -129,7 +135,8 @@ def segment_one(image, out, mask, with_report, options):
         place = outputs.Place(image, out)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
-        return Outcome(image, status, result.verdict, result.reasons)
+        brain = result.provenance.get("brain", "")
+        return Outcome(image, status, result.verdict, result.reasons, brain)
     except InputError as error:
         why = str(error)
     except MemoryError:

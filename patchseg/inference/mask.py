@@ -17,10 +17,11 @@ from patchseg.images.volume import name_of, read
 from patchseg.inference import extraction, networks, qc
 from patchseg.inference.request import request
 
-HEAD = 0.2
+HEAD = 0.42
 """Share of the tissue that is no brain above which an image shows a head (see `Found.other`)."""
 # Limits as in `qc`: look below, look above, bad below, bad above
 AGREEMENT = (0.85, np.inf, 0.6, np.inf)
+STEADINESS = (0.93, np.inf, 0.7, np.inf)
 SHARPNESS = (0.93, np.inf, 0.8, np.inf)
 PIECES = (0, 1.5, 0, np.inf)
 
@@ -203,6 +204,12 @@ def table(found):
             found.agreement,
             AGREEMENT,
             f"the brain of the first and of the last look differ (Dice {found.agreement:.2f})",
+        ),
+        qc.row(
+            "mirrored alike",
+            found.steadiness,
+            STEADINESS,
+            f"the brain is another one in mirrored images (Dice {found.steadiness:.2f})",
         ),
         qc.row(
             "sharp border",

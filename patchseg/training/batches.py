@@ -50,8 +50,11 @@ def batches(images, labels, settings, epoch):
 
 
 def flip(rng, x, y):
-    """Mirror patches at random along each edge, in place: (n, h, w) or (n, x, y, z)."""
-    for axis in range(1, y.ndim):
+    """Mirror patches at random along each edge, in place.
+
+    Images (n, h, w) or (n, x, y, z), and labels, which may have channels.
+    """
+    for axis in range(1, x.ndim):
         mirrored = rng.random(len(x)) < 0.5
         for part in (x, y):
             part[mirrored] = np.flip(part[mirrored], axis)

@@ -333,11 +333,10 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         inputs.check_names([tmp_path / "x" / "a.nii", tmp_path / "y" / "a.nii.gz"], tmp_path)
 
 
-def test_an_image_with_a_head_is_refused_by_name(network, tmp_path, monkeypatch, capsys):
-    write_nifti(
-        tmp_path / "full.nii.gz",
-        np.random.default_rng(0).random((20, 20, 20)).astype(np.float32) + 1,
-    )
+def test_an_image_without_a_brain_is_refused_by_name(network, tmp_path, monkeypatch, capsys):
+    nothing = np.full((20, 20, 20), 90, np.float32)
+    nothing[0] = 1  # all but this is too bright for a brain
+    write_nifti(tmp_path / "full.nii.gz", nothing)
     assert run(monkeypatch, tmp_path / "full.nii.gz", "--out", tmp_path / "out") == 1
     assert "--mask" in capsys.readouterr().err
     assert run(monkeypatch, tmp_path / "missing.nii.gz", "--out", tmp_path / "out") == 1
@@ -548,7 +547,7 @@ def _open_in_browser(out):
         drawn = page.evaluate(
             "[...document.images].map(image => image.complete && image.naturalWidth > 100)"
         )
-        assert len(drawn) == 6 and all(drawn)
+        assert len(drawn) == 7 and all(drawn)
         assert "Traceback" not in page.inner_text("body") and "segment_file" not in page.inner_text(
             "body"
         )

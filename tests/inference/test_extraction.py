@@ -42,7 +42,7 @@ def test_all_48_orders_and_directions_of_the_axes_give_one_answer():
 
 def test_thick_slices_keep_their_grid():
     image, brain = ball_head((64, 60, 12))
-    found = extraction.find(Shells(), image, (1, 1, 5))
+    found = extraction.find(Shells(0.5, 0.8), image, (1, 1, 5))
     assert found.mask.shape == image.shape and dice(found.mask, brain) > 0.9
 
 
@@ -60,7 +60,7 @@ def test_an_extracted_brain_is_no_head_and_is_left_alone(heads_network):
 
 def test_two_brains_are_told():
     one, _ = ball_head((40, 40, 40))
-    found = extraction.find(Shells(), np.concatenate([one, one]), (1, 1, 1))
+    found = extraction.find(Shells(0.55, 0.65), np.concatenate([one, one]), (1, 1, 1))
     assert found.pieces == 2
     checks = masks.table(found).set_index("check")
     assert checks.verdict["brains"] == "look" and "2 brains" in checks.reason["brains"]
@@ -115,6 +115,16 @@ def test_segment_finds_the_brain_of_a_head_and_says_so(network):
     assert "not background" in given.provenance["brain"]
     with pytest.raises(InputError, match="extract 'perhaps' is unknown; use auto, always, never"):
         patchseg.segment(nib.Nifti1Image(image, np.eye(4)), extract="perhaps")
+
+
+def test_the_command_says_that_it_found_the_brain(network, tmp_path):
+    image, _ = ball_head()
+    ball, _ = ball_brain()
+    for name, data in (("head", image), ("ball", ball)):
+        write_nifti(tmp_path / f"{name}.nii.gz", data)
+        path, out = str(tmp_path / f"{name}.nii.gz"), str(tmp_path / "out")
+        said = CliRunner().invoke(app, ["segment", path, "--out", out, "--no-report"]).output
+        assert ("a whole head" in said) == (name == "head"), said
 
 
 def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
