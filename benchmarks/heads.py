@@ -27,24 +27,27 @@ from common import (
     weights_of,
     write_markdown,
 )
+from nibabel.processing import resample_from_to
 
-from patchseg import figures, metrics
+from patchseg import checkpoint, figures, metrics
+from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains, heads, zoo
 from patchseg.images import head
-from patchseg.inference import extraction, networks, segmentation
 from patchseg.inference import mask as masks
+from patchseg.inference import segmentation
 from patchseg.scoring import rows
 from patchseg.scoring.on_heads import LEFT_OUT, TOOLS
 
 OUT = ARTEFACTS / "heads"
-CUT = 0.15
-"""Share of an edge that is cut away."""
+CUTS = (0.15, 0.5)
+"""Shares of an edge that are cut away."""
 STRANGER = {
     "chimpanzee": "heads-no-chimp",
     "macaque": "heads-no-macaque",
     "mouse": "heads-people",
 }
 """The network that never saw a species; people's extracted brains were seen by all."""
+PACKAGE = "of the package"
 
 
 def rotations():
@@ -59,7 +62,10 @@ def rotations():
 def views():
     """Return what is done to an image before the gate sees it, by name."""
     done = {f"turn-{number}": turn for number, turn in enumerate(rotations())}
-    cuts = {f"cut-{'xyz'[axis]}{end}": (axis, end) for axis, end in product(range(3), (0, 1))}
+    cuts = {
+        f"cut-{share:.0%}-{'xyz'[axis]}{end}": (axis, end, share)
+        for share, axis, end in product(CUTS, range(3), (0, 1))
+    }
     return done | cuts
 
 
@@ -69,23 +75,27 @@ def seen(image, voxel_mm, view):
         order, signs = view
         turned = image.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
         return turned, tuple(np.array(voxel_mm)[list(order)])
-    axis, end = view
+    axis, end, share = view
     n = image.shape[axis]
-    kept = slice(int(CUT * n), n) if end == 0 else slice(0, n - int(CUT * n))
+    kept = slice(int(share * n), n) if end == 0 else slice(0, n - int(share * n))
     return image[tuple(kept if one == axis else slice(None) for one in range(3))], voxel_mm
 
 
 def gate(name):
-    """Return a row for each view of a brain or head: is it said to be a head?"""
-    one = load(name)
-    network = networks.load_heads(weights_of(STRANGER.get(one.species, "heads-no-macaque")))
+    """Return a row for each view of a brain or head and each network: is it said to be a head?
+
+    By one that never saw the species, if there is one, and by that of the package.
+    """
+    one, is_head = load(name), brains.is_head(name)
+    stranger = STRANGER.get(one.species)
+    paths = {stranger: weights_of(stranger)} if stranger else {}
     found = []
-    for title, view in views().items():
-        image, voxel_mm = seen(one.image, one.voxel_mm, view)
-        other = extraction.other_share(network, image, voxel_mm)
-        is_head = brains.is_head(name)
-        right = (other > masks.HEAD) == is_head
-        found.append({"view": title, "head": is_head, "other": round(other, 4), "right": right})
+    for network, path in (paths | {PACKAGE: None}).items():
+        for title, view in views().items():
+            other = masks.share_of_other(*seen(one.image, one.voxel_mm, view), path)
+            right = (other > masks.HEAD) == is_head
+            row = {"network": network, "view": title, "head": is_head}
+            found.append(row | {"other": round(other, 4), "right": right})
     return found
 
 
@@ -93,7 +103,8 @@ def tissues(name):
     """Return Dice of the tissues of a chimpanzee's head inside both masks, by one network."""
     one, labelled = load(name), load("chimp")
     onto = nib.Nifti1Image(one.image, one.affine)
-    truth = _resampled(labelled, one)
+    labels = nib.Nifti1Image(labelled.labels, labelled.affine)
+    truth = np.asarray(resample_from_to(labels, onto, order=0).dataobj)
     found = masks.find(one.image, one.voxel_mm, name, weights_of(LEFT_OUT[name]))
     result = []
     for title, mask in (("true", one.mask), ("found", found.mask)):
@@ -103,20 +114,10 @@ def tissues(name):
         known = (truth > 0) & (truth < 255)
         dice = {
             tissue: round(metrics.dice(truth == n, (labels == n) & known), 4)
-            for n, tissue in enumerate(("CSF", "GM", "WM"), start=1)
+            for n, tissue in enumerate(TISSUES, start=1)
         }
         result.append({"mask": title, **dice, "GM, WM": (dice["GM"] + dice["WM"]) / 2})
     return result
-
-
-def _resampled(labelled, one):
-    """Put labels onto the grid of a head of the same space, by the nearest voxel."""
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in one.image.shape], indexing="ij"), -1)
-    to = np.linalg.inv(labelled.affine) @ one.affine
-    at = np.rint(nib.affines.apply_affine(to, index)).astype(int)
-    inside = ((at >= 0) & (at < labelled.labels.shape)).all(axis=-1)
-    values = labelled.labels[tuple(np.clip(at, 0, np.array(labelled.labels.shape) - 1).T)].T
-    return np.where(inside, values, 0)
 
 
 def pictures():
@@ -156,22 +157,29 @@ def report(scores, gates, tissue_table):
                 row.key,
             ]
         )
-    wrong = gates[~gates.right.astype(bool)]
+    kind = gates.view.str.replace("-[0-9xyz]+$", "", regex=True)
+    right = gates.right.astype(bool).groupby([gates.network, gates["head"], kind])
     said = (
-        f"\nHead or extracted brain: {len(gates) - len(wrong)} of {len(gates)} right"
-        f" ({gates.brain.nunique()} images, each in 24 orders and directions of its axes and with"
-        f" {CUT:.0%} of each edge cut away)."
-        + (f" Wrong: {', '.join(sorted(set(wrong.brain)))}." if len(wrong) else "")
-        + "\n\nDice of the chimpanzee's tissues (no-chimp) inside the true mask and that found"
-        + " by patchseg:\n\n"
+        "\nThe gate, right of how many (24 orders and directions of the axes; 15 % or half of an edge cut"
+        " away):\n\n"
         + markdown(
-            ["head", "mask", "CSF", "GM", "WM", "GM, WM"],
+            ["network", "image", "view", "right"],
             [
                 [
-                    row["head"],
-                    row["mask"],
-                    *[number(row[one]) for one in ("CSF", "GM", "WM", "GM, WM")],
+                    network,
+                    "head" if is_head else "extracted brain",
+                    view,
+                    f"{sum(one)} of {len(one)}",
                 ]
+                for (network, is_head, view), one in right
+            ],
+        )
+        + "\nDice of the chimpanzee's tissues (no-chimp) inside the true mask and that found by"
+        " patchseg:\n\n"
+        + markdown(
+            ["head", "mask", *TISSUES, "GM, WM"],
+            [
+                [row["head"], row["mask"], *[number(row[one]) for one in (*TISSUES, "GM, WM")]]
                 for row in tissue_table.to_dict("records")
             ],
         )
@@ -188,7 +196,12 @@ def main():
     gates = complete(
         ACROSS / "heads_gate.csv",
         [{"brain": name} for name in names],
-        lambda brain: key(gate, brain_names=[brain], networks=finders),
+        lambda brain: key(
+            gate,
+            settings=checkpoint.use(checkpoint.HEADS),
+            brain_names=[brain],
+            networks=finders,
+        ),
         lambda brain: gate(brain),
         wanted.report,
     )

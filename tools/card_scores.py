@@ -8,7 +8,7 @@ from patchseg import checkpoint
 from patchseg.core.files import project_root, write_text
 
 LIMITS = [
-    "Brain-extracted images only; a head is refused where it is recognised.",
+    "In a whole head the brain is found first, by other weights: look at the outline.",
     "Species it never saw: see the scores. Rodents: three mice only, in T2w.",
     "T2w: one real chimpanzee's, three mice's, and made-up contrasts; look at the result.",
     "Newborns and foetuses: made-up contrasts and shapes only, no real one.",

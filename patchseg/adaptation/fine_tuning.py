@@ -102,7 +102,13 @@ def adapt(
     with runtime.at_most(threads):
         parent = networks.load(weights, precision)
         check_target(out, parent.path)
-        given = _read_all(images, labelled, masks, labels, volume, nan_as_background, extract)
+        how = {
+            "volume": volume,
+            "nan_as_background": nan_as_background,
+            "extract": extract,
+            "precision": precision,
+        }
+        given = _read_all(images, labelled, masks, labels, how)
         kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
         first = [answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
@@ -137,7 +143,7 @@ def check_target(out, parent):
         ) from error
 
 
-def _read_all(images, labelled, masks, labels, volume, nan_as_background, extract):
+def _read_all(images, labelled, masks, labels, how):
     images, labelled = (_list(one) for one in (images, labelled))
     masks = [None] * len(images) if masks is None else _list(masks)
     if not len(images) == len(labelled) == len(masks):
@@ -146,10 +152,7 @@ def _read_all(images, labelled, masks, labels, volume, nan_as_background, extrac
             " of each for every image, in the same order"
         )
     given = [
-        reading.read(
-            *three, labels, volume=volume, nan_as_background=nan_as_background, extract=extract
-        )
-        for three in zip(images, labelled, masks, strict=True)
+        reading.read(*three, labels, **how) for three in zip(images, labelled, masks, strict=True)
     ]
     for remark in (remark for one in given for remark in one.remarks):
         warnings.warn(remark, stacklevel=3)

@@ -31,6 +31,7 @@ def read(
     volume=None,
     nan_as_background=False,
     extract="auto",
+    precision="auto",
 ):
     """Read an image and its labels, and check that they belong together.
 
@@ -46,7 +47,7 @@ def read(
         Which volume of a 4D image, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
-    extract : {'auto', 'always', 'never'}
+    extract, precision
         See `patchseg.segment`.
 
     Returns
@@ -64,7 +65,7 @@ def read(
     values, other = grid.ras(read_labels(labelled), None)
     grid.check_same_grid(name, data, affine, labels_name, values, other)
     if mask is None:
-        inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, extract)
+        inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, extract, precision)
     else:
         inside = brain.read_mask(mask, name, data, affine)
     truth, remarks = _tissues(values, inside, codes, labels_name, name)

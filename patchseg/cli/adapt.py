@@ -93,6 +93,7 @@ def suggest(
         f" --{name} {quote(str(value))}" for name, value in given.items() if value is not None
     )
     again += " --nan-as-background" if nan_as_background else ""
+    again += f" --extract {extract}" if extract != "auto" else ""
     learned = f"{folder / stem}_adapted.weights.h5"
     print("then, with the one that you worked on:")
     print(f"patchseg adapt {quote(str(image))} {quote(str(empty))}{again} --out {quote(learned)}")

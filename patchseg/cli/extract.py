@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from patchseg.cli import options
-from patchseg.core.errors import InputError
 
 
 def extract(
@@ -46,16 +45,15 @@ def extract(
     """
     options.check_writable(out)
     options.compute_with(threads)
-    from patchseg import checkpoint
     from patchseg.core.progress import progress
-    from patchseg.inference import inputs, mask_files, outputs
+    from patchseg.inference import batch, inputs, mask_files, networks
 
-    checkpoint.read_card(weights or checkpoint.HEADS)
+    networks.load_heads(weights, precision)
     found, failed = inputs.find(images), 0
     inputs.check_names(found, out)
     for image in progress(found, "images", len(found)) if len(found) > 1 else found:
         try:
-            said = mask_files.extract_file(
+            said, status = mask_files.extract_file(
                 image,
                 out,
                 weights,
@@ -65,13 +63,13 @@ def extract(
                 threads=threads,
                 precision=precision,
             )
-        except InputError as error:
+        except Exception as error:  # one image must never stop the others
             failed += 1
-            print(f"failed  {error}", file=sys.stderr)
+            print(f"failed  {batch.why(image, error)}", file=sys.stderr)
             continue
         kind = "" if said["head"] else "  (no head: the brain was extracted already)"
         reasons = f": {said['reasons']}" if said["reasons"] else ""
-        print(f"{said['status']}  {image}  {said['verdict']}{reasons}{kind}")
-        print(mask_files.paths(outputs.Place(image, out))["report"])
+        print(f"{status}  {image}  {said['verdict']}{reasons}{kind}")
+        print(mask_files.BrainPlace(image, out).report)
     if failed:
         raise typer.Exit(1)

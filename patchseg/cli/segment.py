@@ -14,6 +14,7 @@ from patchseg.cli.options import (
     Weights,
     compute_with,
 )
+from patchseg.core.errors import InputError
 
 
 def segment(
@@ -112,7 +113,10 @@ def segment(
         from patchseg.inference import batch, inputs, outputs, segmentation
 
     segmentation.check_settings(tuple(scale or (1.0,)), tile, extract)
-    checkpoint.read_card(weights or checkpoint.SHIPPED)
+    if checkpoint.finds_brains(weights or checkpoint.SHIPPED):
+        raise InputError(
+            f"{weights}: weights that find the brain in a head; name weights that know tissues"
+        )
     if n4:
         bias.load_ants()  # says how to install it, before the work
     found = inputs.find(images)

@@ -44,8 +44,10 @@ def fetch(names: Names = None):
     """Get brains or heads (default: all brains, 55 MB), check their sha256, and show licences."""
     from patchseg.datasets import heads, zoo
 
-    known = heads.entries()
-    sources = {name: known.get(name) or zoo.entry(name) for name in names or zoo.entries()}
+    sources = {
+        name: heads.entry(name) if name.startswith("head-") else zoo.entry(name)
+        for name in names or zoo.entries()
+    }
     for name, one in sources.items():
         paths = zoo.fetch_files(one)
         print(f"{name}: " + ", ".join(map(str, paths.values())))

@@ -5,14 +5,15 @@ from functools import cache
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
-from patchseg.datasets import heads, sample, zoo
+from patchseg.datasets import heads as whole
+from patchseg.datasets import sample, zoo
 
 TEMPLATE = "mni"
 """The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
 
 
-def names(patterns):
-    """Return the brains that patterns name: 'mni', entries of the zoo, heads.
+def names(patterns, heads=False):
+    """Return the brains that patterns name: 'mni' and entries of the zoo; with `heads` these, too.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def names(patterns):
     InputError
         If a pattern fits no brain.
     """
-    known, found = [TEMPLATE, *zoo.entries(), *heads.entries()], []
+    known, found = [TEMPLATE, *zoo.entries(), *(whole.entries() if heads else [])], []
     for pattern in patterns:
         fitting = [name for name in known if fnmatchcase(name, pattern)]
         if not fitting:
@@ -45,19 +46,19 @@ def load(name):
     """Return a brain or a head of the zoo, or the template 'mni': a `Labelled`."""
     if name == TEMPLATE:
         return sample.labelled_template()
-    return heads.load(name) if is_head(name) else zoo.load(name)
+    return whole.load(name) if is_head(name) else zoo.load(name)
 
 
 def is_head(name):
     """Whether a name is that of a whole head."""
-    return name in heads.entries()
+    return name in whole.entries()
 
 
 def source(name):
     """Return the `zoo.Source` of a brain or head, None for the template."""
     if name == TEMPLATE:
         return None
-    return heads.entry(name) if is_head(name) else zoo.entry(name)
+    return whole.entry(name) if is_head(name) else zoo.entry(name)
 
 
 @cache

@@ -5,11 +5,11 @@ fetched in the same way.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import model_validator
 
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import UNLABELLED
@@ -38,8 +38,7 @@ class Entry(zoo.Source):
 
 def entries():
     """Read and check `heads.json`: a dict of str to Entry."""
-    names = Annotated[str, Field(pattern="^head-[a-z0-9-]+$")]
-    return TypeAdapter(dict[names, Entry]).validate_json(REGISTRY.read_bytes())
+    return zoo.registry(REGISTRY, Entry)
 
 
 def entry(name):

@@ -128,17 +128,7 @@ def entries():
     InputError
         Naming the entry, the key and the mend.
     """
-    try:
-        found = TypeAdapter(
-            dict[Annotated[str, Field(pattern="^[a-z0-9-]+$")], Entry]
-        ).validate_json(REGISTRY.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        value = "" if isinstance(first["input"], dict | bytes) else f" = {first['input']!r}"
-        raise InputError(
-            f"{REGISTRY}: {'.'.join(map(str, first['loc']))}{value}:"
-            f" {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+    found = registry(REGISTRY, Entry)
     for name, one in found.items():
         if one.same_brain_as and getattr(found.get(one.same_brain_as), "modality", None) != "T1w":
             raise InputError(
@@ -146,6 +136,31 @@ def entries():
                 " has a T1w; name one that has"
             )
     return found
+
+
+def registry(path, kind):
+    """Read and check a registry, a JSON file of sources by name; a mistake raises InputError.
+
+    Parameters
+    ----------
+    path : Path
+    kind : type
+        A `Source`.
+
+    Returns
+    -------
+    entries : dict of str to Source
+    """
+    names = Annotated[str, Field(pattern="^[a-z0-9-]+$")]
+    try:
+        return TypeAdapter(dict[names, kind]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        value = "" if isinstance(first["input"], dict | bytes) else f" = {first['input']!r}"
+        raise InputError(
+            f"{path}: {'.'.join(map(str, first['loc']))}{value}:"
+            f" {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def entry(name):

@@ -96,7 +96,7 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
             panel.set_title(f"{'xyz'[number]} = {at}", fontsize=8)
             for (colour, style), mask in zip(OUTLINES, masks.values(), strict=False):
                 cut = np.rot90(np.take(mask, at, number))
-                if cut.any() and not cut.all():
+                if min(cut.shape) > 1 and cut.any() and not cut.all():
                     panel.contour(cut, [0.5], colors=colour, linestyles=style, linewidths=1.3)
         _mark_ends(row[0], "LR" if wide == 0 else "PA")
     handles = [

@@ -34,12 +34,7 @@ def foreground(data, path="image"):
     InputError
         If all voxels are equal, or none is brighter than the background.
     """
-    low, high = float(data.min()), float(data.max())
-    if low == high:
-        raise InputError(
-            f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is"
-            " the right image"
-        )
+    check_varies(data, path)
     mask = data != background(data) if is_signed(data) else data > background(data)
     if not mask.any():
         raise InputError(
@@ -50,6 +45,16 @@ def foreground(data, path="image"):
     mask[box] = _large_parts(mask[box])
     mask[box] = ndimage.binary_fill_holes(mask[box])
     return mask
+
+
+def check_varies(data, path="image"):
+    """Raise InputError if all voxels of an image are equal."""
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        raise InputError(
+            f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is"
+            " the right image"
+        )
 
 
 def background(data):

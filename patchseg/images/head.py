@@ -5,6 +5,9 @@ from scipy import ndimage
 
 from patchseg.images import brain
 
+BELOW = 0.3
+"""Where the background of a z-scored image is put: so many times its range below its tissue."""
+
 
 def scaled(image):
     """Scale an image of a head so that its background is 0 and its bright tissue 1.
@@ -17,6 +20,10 @@ def scaled(image):
     -------
     scaled : (x, y, z) ndarray of float32, from 0 to 1.5
     """
+    if brain.is_signed(image):  # after a z-score the background lies amid the tissue
+        tissue = image[image != 0]
+        low, high = np.percentile(tissue, [0.1, 99.9])
+        image = np.where(image == 0, low - BELOW * (high - low), image)
     darkest, brightest = (float(value) for value in np.percentile(image, [0.1, 99.9]))
     low = max(brain.background(image), darkest)
     bright = image[image > low + 0.05 * (brightest - low)]

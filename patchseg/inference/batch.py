@@ -137,15 +137,19 @@ def segment_one(image, out, mask, with_report, options):
             report.write(place, _parameters(image, out, mask, options))
         brain = result.provenance.get("brain", "")
         return Outcome(image, status, result.verdict, result.reasons, brain)
-    except InputError as error:
-        why = str(error)
-    except MemoryError:
-        why = (
+    except Exception as error:  # one image must never stop a batch
+        return Outcome(image, FAILED, reasons=why(image, error))
+
+
+def why(image, error):
+    """Say why an image failed: what the error says; of one that nobody foresaw, its type, too."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
             f"{image}: not enough memory; close other programs, use fewer --jobs or a --tile of 256"
         )
-    except Exception as error:  # one image must never stop a batch; the type says where to look
-        why = f"{image}: {type(error).__name__}: {error}; please report this with the file"
-    return Outcome(image, FAILED, reasons=why)
+    return f"{image}: {type(error).__name__}: {error}; please report this with the file"
 
 
 def _parameters(image, out, mask, options):

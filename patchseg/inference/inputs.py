@@ -89,7 +89,11 @@ def _in_folder(folder):
 def _in_session(anat):
     """List the images of the first suffix (see `SUFFIXES`) that a session has."""
     for suffix in SUFFIXES:
-        found = [path for path in _images(anat) if outputs.stem(path).endswith(f"_{suffix}")]
+        found = [
+            path
+            for path in _images(anat)
+            if outputs.stem(path).endswith(f"_{suffix}") and not _is_result(path)
+        ]
         if found:
             return found
     return []

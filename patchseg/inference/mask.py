@@ -19,6 +19,12 @@ from patchseg.inference.request import request
 
 HEAD = 0.42
 """Share of the tissue that is no brain above which an image shows a head (see `Found.other`)."""
+EXTRACT = ("auto", "always", "never")
+THIN = 0.3
+"""Of its longest edge: a stack that is thinner is not looked at, because no network learned such."""
+FULL = 0.9
+"""Share of voxels above which a stack has no empty background."""
+MEND = "give a brain mask (--mask), or, if the brain is extracted already, say --extract never"
 # Limits as in `qc`: look below, look above, bad below, bad above
 AGREEMENT = (0.85, np.inf, 0.6, np.inf)
 STEADINESS = (0.93, np.inf, 0.7, np.inf)
@@ -71,7 +77,7 @@ class Mask:
     @property
     def reasons(self):
         """Why it is not good, in one string; empty if it is."""
-        return "; ".join(self.qc[self.qc.verdict != "good"].reason)
+        return qc.reasons(self.qc)
 
 
 def extract(
@@ -112,11 +118,16 @@ def extract(
     started = time.monotonic()
     with runtime.at_most(threads):
         path = weights or checkpoint.HEADS
-        asked = request(image, None, path, volume=volume, precision=precision)
+        asked = request(image, None, path, volume=volume, extract="never", precision=precision)
         name, source = name_of(image), read(image, volume, nan_as_background)
         data, affine = grid.ras(source)
         voxel_mm = grid.voxel_size_mm(affine)
-        found = find(data, voxel_mm, name, weights, precision)
+        brain.check_varies(data, name)
+        other = share_of_other(data, voxel_mm, weights, precision)
+        if other > HEAD:
+            found = find(data, voxel_mm, name, weights, precision)
+        else:
+            found = extraction.whole(brain.foreground(data, name), other)
     made = {
         "patchseg": __version__,
         "weights": Path(path).name,
@@ -142,7 +153,7 @@ def extract(
     )
 
 
-def find(data, voxel_mm, name="image", weights=None, precision="auto", gate=False):
+def find(data, voxel_mm, name="image", weights=None, precision="auto"):
     """Find the brain in an array, or raise InputError if there is none.
 
     Parameters
@@ -153,21 +164,32 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", gate=Fals
         Named in the error.
     weights : str or Path, optional
     precision : str
-    gate : bool
-        Look only once at what turns out to be an extracted brain, and return None.
 
     Returns
     -------
-    found : extraction.Found or None
+    found : extraction.Found
     """
-    network = networks.load_heads(weights, precision)
-    found = extraction.find(network, data, voxel_mm, HEAD if gate else None)
-    if found is not None and not found.mask.any():
+    brain.check_varies(data, name)
+    if is_thin(data.shape, voxel_mm):
+        raise InputError(f"{name}: too few slices to find a brain in; {MEND}")
+    found = extraction.find(networks.load_heads(weights, precision), data, voxel_mm)
+    if not found.mask.any():
         raise InputError(
-            f"{name}: no brain is found in it; check that this is the right image and that it is"
-            " not cut off, or give a brain mask (--mask)"
+            f"{name}: no brain is found in it; {MEND}, or check that it is not cut off"
         )
     return found
+
+
+def share_of_other(data, voxel_mm, weights=None, precision="auto"):
+    """Return what the gate goes by: the share of the tissue that is none of the brain."""
+    network = networks.load_heads(weights, precision)
+    return extraction.other_share(network, data, voxel_mm)
+
+
+def is_thin(shape, voxel_mm):
+    """Whether a stack is too thin for a network that looks at volumes (see `THIN`)."""
+    edges = np.array(shape) * voxel_mm
+    return bool(edges.min() < THIN * edges.max())
 
 
 def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
@@ -189,11 +211,33 @@ def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
     mask : (x, y, z) ndarray of bool
     found : extraction.Found or None
         None if it was not looked for.
+
+    Raises
+    ------
+    InputError
+        If `extract` is unknown, no brain is found, or a thin stack has no background.
     """
-    found = None
-    if extract != "never":
-        found = find(data, voxel_mm, name, precision=precision, gate=extract == "auto")
-    return (found.mask, found) if found else (brain.foreground(data, name), None)
+    check_choice(extract)
+    brain.check_varies(data, name)
+    thin = is_thin(data.shape, voxel_mm)
+    if extract == "always" or (
+        extract == "auto" and not thin and share_of_other(data, voxel_mm, None, precision) > HEAD
+    ):
+        found = find(data, voxel_mm, name, precision=precision)
+        return found.mask, found
+    mask = brain.foreground(data, name)
+    if extract == "auto" and thin and mask.mean() > FULL:
+        raise InputError(
+            f"{name}: {mask.mean():.0%} of the voxels are not background, so the brain cannot be"
+            f" told from the rest; {MEND}"
+        )
+    return mask, None
+
+
+def check_choice(extract):
+    """Raise InputError if `extract` is none of `EXTRACT`."""
+    if extract not in EXTRACT:
+        raise InputError(f"extract '{extract}' is unknown; use {', '.join(EXTRACT)}")
 
 
 def table(found):

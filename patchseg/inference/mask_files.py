@@ -14,26 +14,33 @@ from patchseg.inference import outputs
 from patchseg.inference.mask import extract
 from patchseg.inference.request import request
 
-KEPT, DONE = outputs.KEPT, outputs.DONE
 
+class BrainPlace(outputs.Place):
+    """Where the brain of one image goes (see `outputs.Place`)."""
 
-def paths(place):
-    """Return where the files of a mask go, by what they hold.
+    @property
+    def record(self):
+        """The JSON beside the mask. It is written last: where it is, everything is."""
+        return self.path("desc-brain_mask.json")
 
-    Parameters
-    ----------
-    place : patchseg.inference.outputs.Place
-    """
-    suffix = place.stem.removeprefix(place.name).removeprefix("_")
-    brain = f"desc-brain_{suffix}.nii.gz" if suffix else "desc-brain.nii.gz"
-    endings = {
-        "mask": "desc-brain_mask.nii.gz",
-        "brain": brain,
-        "probability": "label-brain_probseg.nii.gz",
-        "record": "desc-brain_mask.json",
-        "report": "desc-brain_report.html",
-    }
-    return {what: place.path(ending) for what, ending in endings.items()}
+    @property
+    def report(self):
+        """The HTML page."""
+        return self.path("desc-brain_report.html")
+
+    def files(self):
+        """Return the paths of what a record names."""
+        return list(self.images().values())
+
+    def images(self):
+        """Return the paths of all images, by what they hold."""
+        suffix = self.stem.removeprefix(self.name).removeprefix("_")
+        names = {
+            "mask": "desc-brain_mask.nii.gz",
+            "brain": f"desc-brain_{suffix}.nii.gz" if suffix else "desc-brain.nii.gz",
+            "probability": "label-brain_probseg.nii.gz",
+        }
+        return {what: self.path(ending) for what, ending in names.items()}
 
 
 def extract_file(image, out, weights=None, *, overwrite=False, **settings):
@@ -46,85 +53,80 @@ def extract_file(image, out, weights=None, *, overwrite=False, **settings):
         Folder of the derivatives; made if needed.
     weights : str or Path, optional
     overwrite : bool
-        Do again what is there.
+        Do again what is there, and replace what patchseg did not make.
     **settings
         Of `patchseg.extract`.
 
     Returns
     -------
     said : dict
-        `status` ('kept' or 'done'), `verdict`, `reasons`, `head` and `seconds`.
+        `verdict`, `reasons`, `head` and `seconds`.
+    status : str
+        As of `outputs.fulfil`.
 
     Raises
     ------
     InputError
-        See `patchseg.extract`; or if a file of another origin is in the way.
+        See `patchseg.extract` and `outputs.needed`.
     """
-    place = outputs.Place(image, out)
-    there = paths(place)
-    wanted = {name: settings.get(name) for name in ("volume", "precision") if name in settings}
-    asked = request(image, None, weights or checkpoint.HEADS, extract="always", **wanted)
-    before = _record(there)
-    if before and before["request"] == asked and not overwrite and _whole(there, before):
-        return before["said"] | {"status": KEPT}
-    own = before["files"] if before else {}
-    for what in ("mask", "brain", "probability"):
-        path = there[what]
-        if path.is_file() and not overwrite and own.get(path.name) != sha256(path):
-            raise InputError(
-                f"{path}: is there already and was not made, or was changed after it was made;"
-                " write to another folder (--out), or replace it (--overwrite)"
-            )
+    place = BrainPlace(image, out)
+    wanted = {name: settings[name] for name in ("volume", "precision") if name in settings}
+    asked = request(image, None, weights or checkpoint.HEADS, extract="never", **wanted)
+    status = outputs.needed(place, None, asked, overwrite)
+    if status == outputs.KEPT and place.report.is_file():
+        return json.loads(place.record.read_text(encoding="utf-8"))["said"], status
     found = extract(image, weights, **settings)
-    return write(found, there, asked) | {"status": DONE}
+    reading = settings.get("volume"), settings.get("nan_as_background", False)
+    shown = page(found, volume.read(image, *reading), place.name)
+    status = outputs.DONE if status == outputs.KEPT else status
+    return write(found, place, asked, shown), status
 
 
-def write(found, there, asked):
-    """Write a `mask.Mask` to the `paths` of its image, the record last; return what it says."""
+def write(found, place, asked, shown):
+    """Write a `mask.Mask` and its page, the record last; return what the record says of it."""
+    there = place.images()
+    said = {
+        "verdict": found.verdict,
+        "reasons": found.reasons,
+        "head": bool(found.head),
+        "seconds": found.provenance["seconds"],
+    }
     try:
-        there["record"].unlink(missing_ok=True)
+        place.record.unlink(missing_ok=True)
+        outputs.describe(place.out)
         volume.write(found.mask, there["mask"])
         volume.write(found.brain, there["brain"])
         share = np.asarray(found.probability.dataobj)
         volume.write(grid.in_bytes(share, found.mask), there["probability"])
-        write_text(there["report"], page(found, there["report"].name.removesuffix("_report.html")))
-        said = {
-            "verdict": found.verdict,
-            "reasons": found.reasons,
-            "head": bool(found.head),
-            "seconds": found.provenance["seconds"],
-        }
+        write_text(place.report, shown)
         record = {
             "Description": "Brain mask: 1 in the brain",
             "Type": "Brain",
             "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
-            "Sources": [str(found.image).rsplit("/", 1)[-1]],
+            "Sources": [place.image.name],
             "said": said,
             "qc": json.loads(found.qc.to_json(orient="records")),
             "request": asked,
             "provenance": found.provenance,
-            "files": {
-                there[what].name: sha256(there[what]) for what in ("mask", "brain", "probability")
-            },
+            "files": {path.name: sha256(path) for path in place.files()},
         }
-        write_text(there["record"], json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_text(place.record, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InputError(
-            f"{there['mask'].parent}: cannot be written ({error.strerror or error}); free space on"
-            " the disc, or choose another folder (--out)"
+            f"{place.folder}: cannot be written ({error.strerror or error}); free space on the"
+            " disc, or choose another folder (--out)"
         ) from error
     return said
 
 
-def page(found, title):
-    """Return the report of a mask: its outline on the head and the checks, as one HTML page."""
+def page(found, image, title):
+    """Return the report of a mask: its outline on the image and the checks, as one HTML page."""
     from patchseg import figures
 
-    data, affine = grid.ras(volume.read(found.image)) if found.image else grid.ras(found.brain)
+    data, affine = grid.ras(image)
     mask = grid.ras(found.mask, None)[0] > 0
     shown = np.clip(head.scaled(data), 0, 1)
-    outline = {"brain": mask}
-    picture = figures.outlines(shown, outline, grid.voxel_size_mm(affine), 6)
+    picture = figures.outlines(shown, {"brain": mask}, grid.voxel_size_mm(affine), 6)
     rows = "".join(
         "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
         for row in found.qc.itertuples(index=False)
@@ -141,26 +143,6 @@ def page(found, title):
         names=names,
         rows=rows,
         made=html.escape(f"patchseg {made['patchseg']}, weights {made['weights_sha256'][:12]}"),
-    )
-
-
-def _record(there):
-    """Return the record of a mask that is there, or None."""
-    try:
-        found = json.loads(there["record"].read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    known = isinstance(found, dict) and all(
-        isinstance(found.get(name), dict) for name in ("request", "files", "said")
-    )
-    return found if known else None
-
-
-def _whole(there, record):
-    """Whether the files of a record are there, as they were made."""
-    return there["report"].is_file() and all(
-        there[what].is_file() and record["files"].get(there[what].name) == sha256(there[what])
-        for what in ("mask", "brain", "probability")
     )
 
 

@@ -72,6 +72,10 @@ class Place:
         """The HTML page."""
         return self.path("report.html")
 
+    def files(self):
+        """Return the paths of what a record names: the images and the table."""
+        return [*self.images().values(), self.path("volumes.tsv")]
+
     def images(self):
         """Return the paths of all images, by what they hold."""
         names = (
@@ -164,7 +168,7 @@ def needed(place, mask, asked, overwrite=False):
     if overwrite:
         return DONE
     differ = differing(place, asked)
-    paths = [*place.images().values(), place.path("volumes.tsv")]
+    paths = place.files()
     if not differ and _made_from(place) is not None and all(map(_is_whole, paths)):
         return KEPT
     check_foreign(place)
@@ -233,7 +237,7 @@ def check_foreign(place):
     made, record = _files(place), place.record
     if record.is_file() and made is None:
         raise InputError(f"{record}: {FOREIGN}")
-    paths = [*place.images().values(), place.path("volumes.tsv")]
+    paths = place.files()
     for path in (path for path in paths if path.is_file()):
         known = (made or {}).get(path.name)
         if known and known != sha256(path) and _is_whole(path):
@@ -269,7 +273,7 @@ def write(result, place):
     try:
         place.record.unlink(missing_ok=True)
         place.report.unlink(missing_ok=True)  # it tells of the old result
-        _describe(place.out)
+        describe(place.out)
         paths = place.images()
         volume.write(result.dseg, paths["dseg"])
         for number, tissue in enumerate(TISSUES):
@@ -292,7 +296,7 @@ def write(result, place):
 
 
 def _record(result, place):
-    paths = [*place.images().values(), place.path("volumes.tsv")]
+    paths = place.files()
     return {
         "Description": "Tissue labels: 0 background, 1 CSF, 2 GM, 3 WM",
         "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
@@ -306,7 +310,7 @@ def _record(result, place):
     }
 
 
-def _describe(out):
+def describe(out):
     """Write what belongs to the folder as a whole: its BIDS description and the table of labels."""
     if not (out / "dataset_description.json").is_file():
         description = {

@@ -100,6 +100,11 @@ def worst(checks):
     return max(checks.verdict, key=VERDICTS.index)
 
 
+def reasons(checks):
+    """Return why a table of checks is not good, in one string; empty if it is."""
+    return "; ".join(checks[checks.verdict != "good"].reason)
+
+
 def joined(first, second):
     """Return two tables of checks as one; a check that both hold counts once."""
     return pd.concat([first, second]).drop_duplicates("check", keep="last", ignore_index=True)
@@ -123,7 +128,10 @@ def row(check, value, limits, reason):
         verdict = "good"
     else:
         verdict = "look" if bad_low <= value <= bad_high else "bad"
-    good = f"≤ {look_high:.3g}" if look_low <= 0 else f"{look_low:.3g} to {look_high:.3g}"
+    if look_high == np.inf:
+        good = f"≥ {look_low:.3g}"
+    else:
+        good = f"≤ {look_high:.3g}" if look_low <= 0 else f"{look_low:.3g} to {look_high:.3g}"
     return check, float(f"{value:.4g}"), good, verdict, "" if verdict == "good" else reason
 
 

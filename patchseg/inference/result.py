@@ -61,7 +61,7 @@ class Result:
     @property
     def reasons(self):
         """Why it is not good, in one string; empty if it is."""
-        return "; ".join(self.qc[self.qc.verdict != "good"].reason)
+        return qc.reasons(self.qc)
 
     def save(self, folder, name=None, *, overwrite=False):
         """Write the files that `patchseg segment` writes, under the same BIDS-derivatives names.

@@ -21,7 +21,6 @@ from patchseg.inference import mask as masks
 from patchseg.inference.request import request
 from patchseg.inference.result import Result
 
-EXTRACT = ("auto", "always", "never")
 GIVEN, FOREGROUND = "the mask that was given", "what is not background"
 FOUND = "found by patchseg in the head"
 """Where the brain of a result comes from."""
@@ -44,7 +43,7 @@ def segment(
     threads=None,
     precision="auto",
 ):
-    """Segment a brain-extracted image into CSF, GM and WM, on its own grid.
+    """Segment the image of a brain, or of a whole head, into CSF, GM and WM, on its own grid.
 
     Parameters
     ----------
@@ -186,8 +185,7 @@ def _check_size(name, shape, voxel_mm, pixel_mm):
 
 def check_settings(scales, tile, extract="auto"):
     """Raise InputError if a scale or the tile is out of range, or `extract` is unknown."""
-    if extract not in EXTRACT:
-        raise InputError(f"extract '{extract}' is unknown; use {', '.join(EXTRACT)}")
+    masks.check_choice(extract)
     if not scales or not all(0.1 <= scale <= 10 for scale in scales):
         raise InputError(
             f"scale {', '.join(map(str, scales)) or '(none)'}: a magnification lies between 0.1 and"

@@ -58,6 +58,7 @@ MACAQUE_MM = 46.0
 def score(weights, name):
     """Find the brain of a head by a network: a row as of `measured`, and what the checks said."""
     from patchseg.inference import mask as masks
+    from patchseg.inference import qc
 
     one = named.load(name)
     started = time.monotonic()
@@ -69,7 +70,7 @@ def score(weights, name):
         "agreement": round(found.agreement, 3),
         "steadiness": round(found.steadiness, 3),
         "sharpness": round(found.sharpness, 3),
-        "qc": max(checks.verdict, key=["good", "look", "bad"].index),
+        "qc": qc.worst(checks),
         "seconds": round(seconds, 2),
     }
 

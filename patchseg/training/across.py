@@ -76,7 +76,14 @@ def settings(path, name):
             f"{path}: network '{name}' starts from '{own.start}'; name a network of this section"
             " that starts from none"
         )
-    return Recipe(title, drawing, training, named.names(own.brains), own.start, own.kept)
+    return Recipe(
+        title,
+        drawing,
+        training,
+        named.names(own.brains, heads=title == "heads"),
+        own.start,
+        own.kept,
+    )
 
 
 def train(name, path="params.yaml", out="work/across", jobs=2):

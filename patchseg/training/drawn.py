@@ -42,7 +42,8 @@ def draw_sets(folder, chosen, drawing, jobs):
             {"train": drawing.patches, "val": drawing.validation}.items()
         ):
             draw.write_set(brains, folder / part, count, drawing, seed, jobs, of)
-        sizes, (least, most) = [one.size_mm for one in brains], drawing.scales
+        sizes = [one.size_mm for one in brains]
+        least, most = (1, 1) if of is heads else drawing.scales
         shown = [round(min(sizes) / most, 1), round(max(sizes) / least, 1)]
         files.write_text(described, json.dumps({"key": today, "sizes_mm": shown}))
     training, validation = (batches.open_training_set(folder / part) for part in ("train", "val"))

@@ -55,7 +55,7 @@ def test_a_head_is_read_with_its_mask(ball):
     assert np.array_equal(one.image, image) and np.array_equal(one.mask, mask)
     assert one.voxel_mm == (1, 1, 3) and not one.known.any() and one.species == "ball"
     assert brains.is_head("head-ball") and brains.load("head-ball").name == "head-ball"
-    assert "head-ball" in brains.names(["head-*"])
+    assert "head-ball" in brains.names(["head-*"], heads=True)
     assert brains.identity.__wrapped__("head-ball")[:3] == ["ball", "mask", True]
 
 
@@ -67,7 +67,7 @@ def test_a_wrong_header_or_name_is_told(ball):
     with pytest.raises(InputError, match="'head-x' is no head; there are head-ball"):
         heads.load("head-x")
     write(mask="other.nii.gz")
-    with pytest.raises(ValueError, match=r"'other\.nii\.gz' is not under files"):
+    with pytest.raises(InputError, match=r"heads\.json: head-ball: 'other\.nii\.gz' is not under"):
         heads.entries()
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from itertools import permutations, product
 
 import nibabel as nib
@@ -8,10 +9,13 @@ from conftest import Shells, ball_brain, ball_head, write_nifti
 from typer.testing import CliRunner
 
 import patchseg
+from patchseg import checkpoint, figures
+from patchseg.adaptation import reading
 from patchseg.cli.main import app
 from patchseg.core.errors import InputError
+from patchseg.datasets import brains, heads
 from patchseg.images import head
-from patchseg.inference import extraction, inputs, mask_files, outputs
+from patchseg.inference import extraction, inputs, mask_files
 from patchseg.inference import mask as masks
 
 
@@ -48,7 +52,6 @@ def test_thick_slices_keep_their_grid():
 
 def test_an_extracted_brain_is_no_head_and_is_left_alone(heads_network):
     image, labels = ball_brain()
-    assert masks.find(image, (1, 1, 1), gate=True) is None
     inside, found = masks.inside(image, (1, 1, 1))
     assert found is None and np.array_equal(inside, labels > 0)
     image, brain = ball_head()
@@ -66,11 +69,13 @@ def test_two_brains_are_told():
     assert checks.verdict["brains"] == "look" and "2 brains" in checks.reason["brains"]
 
 
-@pytest.mark.parametrize("image", [
-    np.zeros((20, 20, 20)), np.full((20, 20, 20), 7.0), np.pad(np.ones((4, 4, 4)), 8)
+@pytest.mark.parametrize(("image", "says"), [
+    (np.zeros((20, 20, 20)), "every voxel is 0"),
+    (np.full((20, 20, 20), 7.0), "every voxel is 7"),
+    (np.pad(np.ones((4, 4, 4)), 8), "no brain is found .*--extract never"),
 ], ids=["empty", "even", "phantom"])  # fmt: skip
-def test_an_image_without_a_brain_is_refused(image, heads_network):
-    with pytest.raises(InputError, match=r"x\.nii: no brain is found"):
+def test_an_image_without_a_brain_is_refused(image, says, heads_network):
+    with pytest.raises(InputError, match=rf"x\.nii: {says}"):
         masks.find(image.astype(np.float32), (1, 1, 1), "x.nii")
 
 
@@ -130,20 +135,24 @@ def test_the_command_says_that_it_found_the_brain(network, tmp_path):
 def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
     image, _ = ball_head()
     path, out = write_nifti(tmp_path / "sub-1_T1w.nii.gz", image), tmp_path / "out"
-    said = mask_files.extract_file(path, out)
-    there = mask_files.paths(outputs.Place(path, out))
-    assert said["status"] == "done" and said["head"]
+    said, status = mask_files.extract_file(path, out)
+    place = mask_files.BrainPlace(path, out)
+    there = place.images()
+    assert status == "done" and said["head"]
     assert [there[name].name for name in ("mask", "brain")] == [
         "sub-1_desc-brain_mask.nii.gz", "sub-1_desc-brain_T1w.nii.gz"
     ]  # fmt: skip
-    assert json.loads(there["record"].read_text())["Sources"] == ["sub-1_T1w.nii.gz"]
-    page = there["report"].read_text()
+    assert json.loads(place.record.read_text())["Sources"] == ["sub-1_T1w.nii.gz"]
+    page = place.report.read_text()
     assert "a whole head" in page and "data:image/png" in page and "http" not in page
-    assert mask_files.extract_file(path, out)["status"] == "kept"
-    there["mask"].write_bytes(b"corrected by hand")
-    with pytest.raises(InputError, match="was changed after it was made"):
-        mask_files.extract_file(path, out)
-    assert mask_files.extract_file(path, out, overwrite=True)["status"] == "done"
+    assert mask_files.extract_file(path, out)[1] == "kept"
+    corrected = nib.load(there["mask"])
+    corrected = nib.Nifti1Image(1 - np.asarray(corrected.dataobj), None, corrected.header)
+    nib.save(corrected, there["mask"])
+    before = there["mask"].read_bytes()
+    assert mask_files.extract_file(path, out)[1] == "kept" and there["mask"].read_bytes() == before
+    assert mask_files.extract_file(path, out, overwrite=True)[1] == "done"
+    assert there["mask"].read_bytes() != before
 
 
 def test_the_command_tells_each_image_and_goes_on_after_a_bad_one(heads_network, tmp_path):
@@ -158,8 +167,121 @@ def test_the_command_tells_each_image_and_goes_on_after_a_bad_one(heads_network,
     assert not (tmp_path / "out" / "empty_desc-brain.nii.gz").exists()
 
 
+def test_an_extracted_brain_comes_back_as_it_is(heads_network):
+    image, labels = ball_brain()
+    found = patchseg.extract(nib.Nifti1Image(image, np.eye(4)))
+    assert not found.head and np.array_equal(np.asarray(found.brain.dataobj), image)
+    assert np.array_equal(np.asarray(found.mask.dataobj) > 0, labels > 0)
+    assert found.verdict == "good" and not np.asarray(found.uncertainty.dataobj).any()
+
+
+def test_the_page_shows_the_volume_that_was_asked_for(heads_network, tmp_path):
+    image, _ = ball_head((40, 36, 30))
+    both = np.stack([np.zeros_like(image), image], axis=-1)
+    both[0, 0, 0, 1] = np.nan
+    path = write_nifti(tmp_path / "four.nii.gz", both)
+    out = tmp_path / "out"
+    said, _ = mask_files.extract_file(path, out, volume=1, nan_as_background=True)
+    place = mask_files.BrainPlace(path, out)
+    assert said["head"] and place.report.is_file() and place.record.is_file()
+    assert (tmp_path / "out" / "dataset_description.json").is_file()
+
+
+def test_weights_of_another_kind_are_refused_before_the_work(tmp_path):
+    image, _ = ball_head((40, 36, 30))
+    path = write_nifti(tmp_path / "head.nii.gz", image)
+    weights = ["--weights", str(checkpoint.SHIPPED), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["extract", str(path), *weights])
+    assert "not weights that find the brain" in str(done.exception)
+
+
+def test_another_image_of_the_same_name_or_a_foreign_record_is_left_alone(heads_network, tmp_path):
+    image, _ = ball_head()
+    first = write_nifti(tmp_path / "a" / "ferret.nii.gz", image)
+    other = write_nifti(tmp_path / "b" / "ferret.nii.gz", image[::-1].copy() * 2)
+    mask_files.extract_file(first, tmp_path / "out")
+    with pytest.raises(InputError, match="made from another image of the same name"):
+        mask_files.extract_file(other, tmp_path / "out")
+    record = tmp_path / "own" / "ferret_desc-brain_mask.json"
+    record.parent.mkdir()
+    record.write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="was not made by patchseg"):
+        mask_files.extract_file(first, record.parent)
+    assert record.read_text() == '{"mine": 1}'
+
+
+def test_a_killed_run_goes_on(heads_network, tmp_path):
+    image, _ = ball_head()
+    path = write_nifti(tmp_path / "ferret.nii.gz", image)
+    mask_files.extract_file(path, tmp_path / "out")
+    place = mask_files.BrainPlace(path, tmp_path / "out")
+    place.record.unlink()
+    place.images()["probability"].unlink()
+    assert mask_files.extract_file(path, tmp_path / "out")[1] == "done"
+    assert all(file.is_file() for file in place.files())
+
+
+def test_a_thin_stack_is_taken_for_extracted_and_its_report_is_drawn(heads_network, tmp_path):
+    image, labels = ball_brain((40, 36, 32))
+    thin = image[:, :, 15:17]
+    mask, found = masks.inside(thin, (1, 1, 1))
+    assert found is None and np.array_equal(mask, labels[:, :, 15:17] > 0)
+    with pytest.raises(InputError, match=r"x\.nii: too few slices .*--extract never"):
+        masks.inside(thin, (1, 1, 1), "x.nii", extract="always")
+    with pytest.raises(InputError, match="100% of the voxels are not background"):
+        masks.inside(np.random.default_rng(0).random((20, 20, 2)) + 1, (1, 1, 1))
+    one = figures.outlines(image[:, :, 15:16] / 100, {"brain": labels[:, :, 15:16] > 0}, (1, 1, 1))
+    assert sum(bool(axes.collections) for axes in one.axes) > 0
+
+
+def test_a_z_scored_brain_is_as_bright_as_before():
+    image, labels = ball_brain()
+    inside = labels > 0
+    scored = np.where(inside, (image - image[inside].mean()) / image[inside].std(), 0)
+    seen = head.scaled(scored.astype(np.float32))
+    assert (seen[~inside] == 0).all() and (seen[inside] > 0.08).all()
+
+
+def test_adapting_sees_the_brain_that_segment_sees(heads_network):
+    image, brain = ball_head()
+    labels = np.where(brain, 2, 0).astype(np.uint8)
+    labels[:, :27] = 0
+    given = [nib.Nifti1Image(part, np.eye(4)) for part in (image, labels)]
+    one = reading.read(*given)
+    assert dice(one.mask, brain) > 0.97
+    assert np.array_equal(reading.read(*given, extract="never").mask, image > 0)
+    with pytest.raises(InputError, match="extract 'perhaps' is unknown"):
+        reading.read(*given, extract="perhaps")
+
+
+REAL = os.environ.get("PATCHSEG_ZOO")
+
+
+@pytest.mark.skipif(not REAL, reason="PATCHSEG_ZOO names no folder with real brains")
+@pytest.mark.parametrize("name", ["mni", "chimp", "macaque-4mo", "mouse-fvb-2", *heads.entries()])
+def test_the_gate_of_the_package_tells_brains_from_heads(name):
+    one = brains.load(name)
+    is_head = name.startswith("head-")
+    images = {"plain": one.image}
+    if not is_head:
+        inside = one.mask
+        scored = (one.image - one.image[inside].mean()) / one.image[inside].std()
+        images["z-scored"] = np.where(inside, scored, 0).astype(np.float32)
+    for kind, image in images.items():
+        other = masks.share_of_other(image, one.voxel_mm)
+        assert (other > masks.HEAD) == is_head, (kind, other)
+    if is_head:
+        assert dice(masks.find(one.image, one.voxel_mm).mask, one.mask) > 0.8
+    else:
+        slice_ = one.image[:, :, one.image.shape[2] // 2][..., None]
+        assert masks.inside(slice_, one.voxel_mm)[1] is None
+
+
 def test_what_extract_writes_beside_an_image_is_no_image(heads_network, tmp_path):
     image, _ = ball_head()
     path = write_nifti(tmp_path / "ferret.nii.gz", image)
     mask_files.extract_file(path, tmp_path)
     assert inputs.find([tmp_path]) == [path]
+    scan = write_nifti(tmp_path / "ds" / "sub-01" / "anat" / "sub-01_T1w.nii.gz", image)
+    mask_files.extract_file(scan, tmp_path / "ds")
+    assert inputs.find([tmp_path / "ds"]) == [scan]
