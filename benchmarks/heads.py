@@ -160,8 +160,8 @@ def report(scores, gates, tissue_table):
     kind = gates.view.str.replace("-[0-9xyz]+$", "", regex=True)
     right = gates.right.astype(bool).groupby([gates.network, gates["head"], kind])
     said = (
-        "\nThe gate, right of how many (24 orders and directions of the axes; 15 % or half of an edge cut"
-        " away):\n\n"
+        "\nThe gate, right of how many (24 orders and directions of the axes; 15 % or half of an"
+        " edge cut away):\n\n"
         + markdown(
             ["network", "image", "view", "right"],
             [

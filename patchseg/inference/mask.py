@@ -21,7 +21,7 @@ HEAD = 0.42
 """Share of the tissue that is no brain above which an image shows a head (see `Found.other`)."""
 EXTRACT = ("auto", "always", "never")
 THIN = 0.3
-"""Of its longest edge: a stack that is thinner is not looked at, because no network learned such."""
+"""Of its longest edge: a stack that is thinner is not looked at; no network learned such."""
 FULL = 0.9
 """Share of voxels above which a stack has no empty background."""
 MEND = "give a brain mask (--mask), or, if the brain is extracted already, say --extract never"
