@@ -10,7 +10,7 @@ KEEP = 0.05  # a part smaller than this share of the largest is no brain but a s
 TOP = 99.0
 """Percentile of the brain's intensities that becomes 1 after normalisation, unless told."""
 FACES = 0.5  # share of the voxels on the image's faces that the background holds
-_COARSE = 96  # voxels along the longest edge on which depth is measured
+_COARSE = 64  # voxels along the longest edge on which depth is measured
 
 
 def foreground(data, path="image"):

@@ -23,7 +23,7 @@ NOISE = 0.02
 """Standard deviation of the intensities, at least; an image without contrast tells nothing."""
 SAFETY = 2.0
 """Variance of what is taken for noise, as a multiple of the noise's own."""
-OF = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+OF = (0, 0, 1, 2)
 """Which tissue each Gaussian is of."""
 _NEIGHBOURS = ndimage.generate_binary_structure(3, 1).astype(np.float32) / 6
 _NEIGHBOURS[1, 1, 1] = 0
@@ -67,12 +67,12 @@ def refine(image, probabilities, mask, voxel_mm):
         [w / part.step for w, part in zip(width, thin, strict=True)],
     )
     places = [
-        (axis.astype(np.float32) - part.start) / part.step
-        for axis, part in zip(np.nonzero(mask), thin, strict=True)
+        (np.arange(n, dtype=np.float32) - part.start) / part.step
+        for n, part in zip(mask.shape, thin, strict=True)
     ]
-    even = image[mask] / _at(ratio, places, block)
+    even = image[mask] / _at(ratio, places, block)[mask]
     refined = np.zeros_like(probabilities)
-    refined[mask] = _posterior(probabilities[mask], even, mixture) @ OF
+    refined[mask] = _tissues(_posterior(_logarithms(probabilities[mask]), even, mixture)).T
     return refined
 
 
@@ -114,42 +114,55 @@ def _fit(image, probabilities, mask, width):
         Voxels along the edges of a block of that grid.
     """
     prior, seen, field = probabilities[mask], image[mask], np.float32(1)
+    logarithms, found = _logarithms(prior), prior.T
     block = [max(1, min(round(w / 2), n)) for w, n in zip(width, mask.shape, strict=True)]
     blur = [w / b for w, b in zip(width, block, strict=True)]
-    places = [axis.astype(np.float32) for axis in np.nonzero(mask)]
-    found = prior
+    places = [np.arange(n, dtype=np.float32) for n in mask.shape]
     for _ in range(ROUNDS):
         even = seen / field
         mixture = _maximised(found, even)
-        parts = _posterior(prior, even, mixture)
-        found, sums = parts @ OF, []
-        for values in (seen, parts @ mixture.means):
+        parts = _posterior(logarithms, even, mixture)
+        found, sums = _tissues(parts), []
+        for values in (seen, mixture.means @ parts):
             whole = np.zeros(mask.shape, np.float32)
             whole[mask] = values
             sums.append(ndimage.gaussian_filter(_sums(whole, block), blur) + 1e-3)
         ratio = np.clip(sums[0] / sums[1], 0.2, 5).astype(np.float32)
-        field = _at(ratio, places, block)
+        field = _at(ratio, places, block)[mask]
     return mixture, ratio, block
 
 
 def _maximised(found, even):
-    """Return the mixture that fits voxels best, given each tissue's share in them (n, 3)."""
-    grey = (found[:, 1] @ even + 1e-3 * even.mean()) / (found[:, 1].sum() + 1e-3)
-    dark = even < grey
-    parts = np.stack([found[:, 0] * dark, found[:, 0] * ~dark, *found[:, 1:].T], axis=1)
-    weights = parts.sum(axis=0) + 1e-3
-    means = ((parts.T @ even + 1e-3 * even.mean()) / weights).astype(np.float32)
-    spread = float(sum(parts[:, k] @ (even - means[k]) ** 2 for k in range(len(OF))))
-    shares = (weights / (OF @ (weights @ OF))).astype(np.float32)
+    """Return the mixture that fits voxels best, given each tissue's share in them (3, n)."""
+    csf, grey, white = found
+    border = (grey @ even + 1e-3 * even.mean()) / (grey.sum() + 1e-3)
+    dark = even < border
+    parts = np.stack([csf * dark, csf * ~dark, grey, white])
+    weights = parts.sum(axis=1) + 1e-3
+    means = ((parts @ even + 1e-3 * even.mean()) / weights).astype(np.float32)
+    spread = sum(float(part @ (even - mean) ** 2) for part, mean in zip(parts, means, strict=True))
+    shares = (weights / _tissues(weights)[list(OF)]).astype(np.float32)
     return _Mixture(shares, means, spread / len(even) + NOISE**2)
 
 
-def _posterior(prior, even, mixture):
-    """Return each Gaussian's share (n, 4) in voxels of this brightness."""
-    found = np.log(np.maximum(prior, FLOOR)) @ OF.T + np.log(mixture.shares)
-    found -= 0.5 / np.float32(mixture.variance) * (even[:, None] - mixture.means) ** 2
-    found = np.exp(found - found.max(axis=1, keepdims=True))
-    return found / found.sum(axis=1, keepdims=True)
+def _tissues(parts):
+    """Add up the Gaussians (4, ...) of each tissue: (3, ...)."""
+    return np.stack([parts[0] + parts[1], parts[2], parts[3]])
+
+
+def _logarithms(prior):
+    """Return the logarithms (3, n) of probabilities (n, 3), none of them impossible."""
+    return np.log(np.maximum(prior.T, FLOOR))
+
+
+def _posterior(logarithms, even, mixture):
+    """Return each Gaussian's share (4, n) in voxels of this brightness."""
+    found = np.empty((len(OF), len(even)), np.float32)
+    for k, tissue in enumerate(OF):
+        found[k] = logarithms[tissue] + np.log(mixture.shares[k])
+        found[k] -= 0.5 / np.float32(mixture.variance) * (even - mixture.means[k]) ** 2
+    found = np.exp(found - found.max(axis=0))
+    return found / found.sum(axis=0)
 
 
 def _sums(values, block):
@@ -160,10 +173,14 @@ def _sums(values, block):
 
 
 def _at(coarse, places, block):
-    """Look up a grid of blocks of voxels at places given in voxels, linearly."""
-    return ndimage.map_coordinates(
-        coarse,
-        [(axis + 0.5) / edge - 0.5 for axis, edge in zip(places, block, strict=True)],
-        order=1,
-        mode="nearest",
-    )
+    """Look up a grid of blocks of voxels, linearly, at all places along each axis, in voxels."""
+    for axis, (at, edge) in enumerate(zip(places, block, strict=True)):
+        last = coarse.shape[axis] - 1
+        found = np.clip((at + 0.5) / edge - 0.5, 0, last)
+        low = np.minimum(found.astype(int), max(0, last - 1))
+        share = np.reshape(
+            found - low.astype(np.float32), [-1 if n == axis else 1 for n in range(3)]
+        )
+        lower, upper = coarse.take(low, axis), coarse.take(np.minimum(low + 1, last), axis)
+        coarse = lower + share * (upper - lower)
+    return coarse

@@ -7,7 +7,7 @@ import numpy as np
 
 from patchseg import patching
 from patchseg.core.progress import progress_bar
-from patchseg.core.tissues import TISSUES, most_probable
+from patchseg.core.tissues import TISSUES, most_probable, total
 from patchseg.images.grid import AXES, resize
 
 BATCH = 4  # whole slices of 256 x 256 that pass the network at once: about 200 MB
@@ -58,9 +58,9 @@ def volume(network, image, grid):
     -------
     probabilities : (x, y, z, 3) ndarray of float32
     """
-    total = np.zeros((*image.shape, len(TISSUES)), np.float32)
+    found = np.zeros((*image.shape, len(TISSUES)), np.float32)
     for axis in grid.axes:
-        stack, out = patching.slices(image, axis), patching.slices(total, axis)
+        stack, out = patching.slices(image, axis), patching.slices(found, axis)
         for start in range(0, len(stack), BATCH):
             part = stack[start : start + BATCH]
             large = np.stack(
@@ -70,7 +70,7 @@ def volume(network, image, grid):
                 out[row] += patching.from_grid(
                     large_probabilities, stack.shape[1:], grid.square, "bilinear"
                 )
-    return total / len(grid.axes) * (image > 0)[..., None]
+    return found / len(grid.axes) * (image > 0)[..., None]
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,16 @@ def fuse(network, image, mask, voxel_mm, pixel_mm, tile=None):
     """
     small, brain, inner = _at_pixels(image, mask, voxel_mm, pixel_mm)
     weights = view_weights(image.shape, voxel_mm, pixel_mm)
-    total, entropies, shares = _all_views(network, small, brain, weights, tile or LARGEST)
-    found = resize(np.concatenate([total, entropies[..., None]], axis=-1)[inner], image.shape)
-    probabilities = _normalised(found[..., :-1]) * mask[..., None]
-    uncertainty = _entropy(probabilities) * mask
+    found, entropies, shares = _all_views(network, small, brain, weights, tile or LARGEST)
+    found, entropies = resize(found[inner], image.shape), resize(entropies[inner], image.shape)
+    probabilities, uncertainty = np.zeros_like(found), np.zeros_like(entropies)
+    inside = _normalised(found[mask])
+    probabilities[mask], uncertainty[mask] = inside, _entropy(inside)
     return Fused(
         probabilities=probabilities,
         uncertainty=uncertainty,
-        disagreement=np.clip(uncertainty - found[..., -1], 0, 1) * mask,
-        outside=float(1 - np.minimum(found[..., :-1].sum(axis=-1)[mask], 1).mean()),
+        disagreement=np.clip(uncertainty - entropies, 0, 1) * mask,
+        outside=float(1 - np.minimum(total(found[mask]), 1).mean()),
         shares=shares,
     )
 
@@ -186,25 +187,25 @@ def _all_views(network, image, brain, weights, tile):
 
     Returns
     -------
-    total : (x, y, z, 3) ndarray of float32
+    found : (x, y, z, 3) ndarray of float32
         Weighted mean of their probabilities.
     entropies : (x, y, z) ndarray of float32
         Weighted mean of their entropies.
     shares : tuple of (3,) ndarray
         See `Fused`.
     """
-    total = np.zeros((*image.shape, len(TISSUES)), np.float32)
+    found = np.zeros((*image.shape, len(TISSUES)), np.float32)
     entropies, shares = np.zeros(image.shape, np.float32), []
     bar = progress_bar("slices", sum(_filled(brain, axis).size for axis in weights))
     for axis, weight in weights.items():
         seen = _view(network, image, brain, axis, tile, bar)
-        total += weight * seen
+        found += weight * seen
         tissues = _normalised(seen)
         entropies += weight * _entropy(tissues)
         none = np.full(len(TISSUES), np.nan)
         shares.append(tissues[brain].mean(axis=0, dtype=float) if brain.any() else none)
     bar.close()
-    return total, entropies, tuple(shares)
+    return found, entropies, tuple(shares)
 
 
 def view_weights(shape, voxel_mm, pixel_mm):
@@ -260,7 +261,7 @@ def _tiled(network, images, tile):
     """Predict images (n, h, w) in tiles that overlap by half; their borders count little."""
     n, h, w = images.shape
     padded = np.pad(images, [(0, 0), (0, max(0, tile - h)), (0, max(0, tile - w))])
-    total = np.zeros((*padded.shape, len(TISSUES)), np.float32)
+    found = np.zeros((*padded.shape, len(TISSUES)), np.float32)
     weight = np.zeros(padded.shape[1:], np.float32)
     bell = np.exp(-0.5 * ((np.arange(tile) - (tile - 1) / 2) / (tile / 8)) ** 2).astype(np.float32)
     # along each edge by itself: where only a tile's border covers, the other edge still counts
@@ -269,9 +270,9 @@ def _tiled(network, images, tile):
     for top in _starts(padded.shape[1], tile):
         for left in _starts(padded.shape[2], tile):
             place = (slice(top, top + tile), slice(left, left + tile))
-            total[:, *place] += _whole(network, padded[:, *place]) * blend[..., None]
+            found[:, *place] += _whole(network, padded[:, *place]) * blend[..., None]
             weight[place] += blend
-    return (total / weight[..., None])[:, :h, :w]
+    return (found / weight[..., None])[:, :h, :w]
 
 
 def _starts(length, tile):
@@ -288,10 +289,10 @@ def _starts(length, tile):
 def _normalised(probabilities):
     """Share the probability among the tissues only: inside the brain, nothing else is there."""
     sure = probabilities + EPSILON
-    return sure / sure.sum(axis=-1, keepdims=True)
+    return sure / total(sure)[..., None]
 
 
 def _entropy(probabilities):
     """Return the entropy over the last axis, 0 for a certain answer and 1 where all are equal."""
     safe = np.maximum(probabilities, EPSILON)
-    return np.maximum(-(safe * np.log(safe)).sum(axis=-1) / np.log(probabilities.shape[-1]), 0)
+    return np.maximum(-total(safe * np.log(safe)) / np.log(probabilities.shape[-1]), 0)
