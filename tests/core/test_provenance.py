@@ -45,7 +45,7 @@ def test_settings_and_contents_count_and_names_do_not(tmp_path):
     [
         (lambda text: text + "\n# a remark\n", False),
         (lambda text: text.replace('"""The tissues', '"""All tissues', 1), False),
-        (lambda text: text.replace("0, tissue).astype", "4, tissue).astype"), True),
+        (lambda text: text.replace("= channel + 1", "= channel + 2"), True),
     ],
 )
 def test_code_counts_and_remarks_do_not(package, change, counts):
