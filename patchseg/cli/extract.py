@@ -21,6 +21,17 @@ def extract(
         "derivatives/patchseg"
     ),
     weights: options.Weights = None,
+    brain: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=(
+                "Which of several brains in one image, counted from left to right, then from back"
+                " to front. Default: the largest."
+            ),
+            show_default=False,
+        ),
+    ] = None,
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
     threads: options.Threads = None,
@@ -58,6 +69,7 @@ def extract(
                 out,
                 weights,
                 overwrite=overwrite,
+                brain_number=brain,
                 volume=volume,
                 nan_as_background=nan_as_background,
                 threads=threads,
@@ -70,6 +82,6 @@ def extract(
         kind = "" if said["head"] else "  (no head: the brain was extracted already)"
         reasons = f": {said['reasons']}" if said["reasons"] else ""
         print(f"{status}  {image}  {said['verdict']}{reasons}{kind}")
-        print(mask_files.BrainPlace(image, out).report)
+        print(mask_files.BrainPlace(image, out, brain).report)
     if failed:
         raise typer.Exit(1)

@@ -67,7 +67,7 @@ class Found:
     sharpness: float = 0.0
 
 
-def find(network, image, voxel_mm):
+def find(network, image, voxel_mm, which=None):
     """Find the brain.
 
     Parameters
@@ -77,16 +77,24 @@ def find(network, image, voxel_mm):
     image : (x, y, z) ndarray of float32
         As the scanner gave it.
     voxel_mm : tuple of three float
+    which : int, optional
+        Of several brains in one image, counted from 1: from left to right, then from back to front,
+        then from bottom to top. The largest unless given.
 
     Returns
     -------
     found : Found
+
+    Raises
+    ------
+    ValueError
+        If there is no such brain.
     """
     seen, voxel_mm = head.scaled(image), np.array(voxel_mm)
     box, _, other = _whole(network, seen, voxel_mm, GATE)
     _, view, _ = _whole(network, seen, voxel_mm, FIRST)
-    first = _at_voxels(view, seen.shape, box)
-    _, sizes = head.pieces(view[..., 2])
+    sure, count = _one(view[..., 2], which)
+    first = _at_voxels(sure, seen.shape, box)
     last, mask, steady = first, _largest(first), 0.0
     start = mask
     for _ in range(LOOKS):
@@ -95,7 +103,7 @@ def find(network, image, voxel_mm):
             break
         box = _around(mask, AROUND * size_mm / voxel_mm)
         view, steady = _look(network, seen[box], voxel_mm, size_mm / BRAIN)
-        last = _at_voxels(view, seen.shape, box)
+        last = _at_voxels(view[..., 2], seen.shape, box)
         mask = _largest(last)
         if 0.8 < brain.size_mm(mask, voxel_mm) / size_mm < 1.25:
             break
@@ -103,7 +111,7 @@ def find(network, image, voxel_mm):
         probability=last,
         mask=mask,
         other=other,
-        pieces=int((sizes > ANOTHER * sizes[:1]).sum()),
+        pieces=count,
         agreement=_dice(start, mask),
         steadiness=steady,
         sharpness=_dice(last * mask, mask),
@@ -128,10 +136,28 @@ def _whole(network, seen, voxel_mm, voxels):
     return box, view, float(amounts[0] / max(amounts.sum(), 1e-6))
 
 
+def _one(probability, which):
+    """Leave one brain of several (see `find`): its probability (x, y, z), and how many there are.
+
+    A brain that was asked for is the only one.
+    """
+    parts, sizes = head.pieces(probability)
+    count = int((sizes > ANOTHER * sizes[:1]).sum())
+    if which is None:
+        return probability, count
+    if not 1 <= which <= count:
+        raise ValueError(f"brain {which} was asked for, there seem to be {count}")
+    edge = sizes[0] ** (1 / 3)
+    centres = np.array(ndimage.center_of_mass(probability, parts, range(1, count + 1)))
+    order = np.lexsort(np.rint(centres / edge).T[::-1])
+    others = (parts > 0) & (parts != 1 + order[which - 1])
+    return np.where(ndimage.binary_dilation(others), 0, probability).astype(np.float32), 1
+
+
 def _at_voxels(view, shape, box):
     """Put the brain's probability in a view of a box onto the grid of the image."""
     probability = np.zeros(shape, np.float32)
-    probability[box] = resize(view[..., 2], [one.stop - one.start for one in box])
+    probability[box] = resize(view, [one.stop - one.start for one in box])
     return probability
 
 

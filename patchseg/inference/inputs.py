@@ -1,5 +1,6 @@
 """What a user's files, folders and patterns mean: images, and the mask of each."""
 
+import glob
 import re
 from pathlib import Path
 
@@ -57,10 +58,12 @@ def _painted(path):
 
 def _is_result(path):
     """Whether an image was written by patchseg, into the folder of its input."""
-    ends = r"_(dseg|label-[A-Za-z]+_probseg|desc-[a-z]+_map|desc-brain(_[A-Za-z0-9]+)?)$"
+    ends = r"_(dseg|label-[A-Za-z]+_probseg|desc-[a-z]+_map|desc-brain[0-9]*(_[A-Za-z0-9]+)?)$"
     base = re.sub(ends, "", outputs.stem(path))
-    records = (path.with_name(f"{base}_{end}.json") for end in ("dseg", "desc-brain_mask"))
-    return base != outputs.stem(path) and any(record.is_file() for record in records)
+    if base == outputs.stem(path):
+        return False
+    record = path.with_name(f"{base}_dseg.json")
+    return record.is_file() or any(path.parent.glob(f"{glob.escape(base)}_desc-brain*_mask.json"))
 
 
 def _in_folder(folder):

@@ -84,6 +84,7 @@ def extract(
     image,
     weights=None,
     *,
+    brain_number=None,
     volume=None,
     nan_as_background=False,
     threads=None,
@@ -98,6 +99,9 @@ def extract(
         comes back as it is.
     weights : str or Path, optional
         Weights of one's own (``.weights.h5``); those of the package unless given.
+    brain_number : int, optional
+        Of several brains in one image, as mice are scanned, counted from 1: from left to right,
+        then from back to front, then from bottom to top. The largest unless given.
     volume, nan_as_background, threads, precision
         See `patchseg.segment`.
 
@@ -124,8 +128,8 @@ def extract(
         voxel_mm = grid.voxel_size_mm(affine)
         brain.check_varies(data, name)
         other = share_of_other(data, voxel_mm, weights, precision)
-        if other > HEAD:
-            found = find(data, voxel_mm, name, weights, precision)
+        if other > HEAD or brain_number:
+            found = find(data, voxel_mm, name, weights, precision, brain_number)
         else:
             found = extraction.whole(brain.foreground(data, name), other)
     made = {
@@ -145,7 +149,7 @@ def extract(
         probability=grid.like(found.probability, source),
         uncertainty=grid.like(extraction.entropy(found.probability), source),
         brain=grid.like(kept, source),
-        qc=table(found),
+        qc=table(found, brain.size_mm(found.mask, voxel_mm)),
         head=found.other > HEAD,
         provenance=made,
         request=asked,
@@ -153,7 +157,7 @@ def extract(
     )
 
 
-def find(data, voxel_mm, name="image", weights=None, precision="auto"):
+def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_number=None):
     """Find the brain in an array, or raise InputError if there is none.
 
     Parameters
@@ -164,6 +168,8 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto"):
         Named in the error.
     weights : str or Path, optional
     precision : str
+    brain_number : int, optional
+        See `extract`.
 
     Returns
     -------
@@ -172,7 +178,11 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto"):
     brain.check_varies(data, name)
     if is_thin(data.shape, voxel_mm):
         raise InputError(f"{name}: too few slices to find a brain in; {MEND}")
-    found = extraction.find(networks.load_heads(weights, precision), data, voxel_mm)
+    network = networks.load_heads(weights, precision)
+    try:
+        found = extraction.find(network, data, voxel_mm, brain_number)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}; look at its page without --brain") from error
     if not found.mask.any():
         raise InputError(
             f"{name}: no brain is found in it; {MEND}, or check that it is not cut off"
@@ -240,8 +250,15 @@ def check_choice(extract):
         raise InputError(f"extract '{extract}' is unknown; use {', '.join(EXTRACT)}")
 
 
-def table(found):
-    """Check a mask: a row for each check, as of `qc.table`."""
+def table(found, size_mm):
+    """Check a mask: a row for each check, as of `qc.table`.
+
+    Parameters
+    ----------
+    found : extraction.Found
+    size_mm : float
+        Of the brain (see `brain.size_mm`).
+    """
     rows = [
         qc.row(
             "two looks agree",
@@ -265,8 +282,10 @@ def table(found):
             "brains",
             found.pieces,
             PIECES,
-            f"there seem to be {found.pieces} brains; the largest is taken",
+            f"there seem to be {found.pieces} brains; the largest is taken (another: patchseg"
+            " extract --brain 1, 2 and so on, from left to right)",
         ),
+        qc.row("brain size (mm)", size_mm, qc.ANY_SIZE, qc.odd_size(size_mm)),
         qc.clipped(found.mask),
     ]
     return pd.DataFrame(rows, columns=qc.COLUMNS)

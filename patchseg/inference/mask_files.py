@@ -16,17 +16,28 @@ from patchseg.inference.request import request
 
 
 class BrainPlace(outputs.Place):
-    """Where the brain of one image goes (see `outputs.Place`)."""
+    """Where the brain of one image goes (see `outputs.Place`).
+
+    Parameters
+    ----------
+    image, out : str or Path
+    number : int, optional
+        Of several brains in one image (see `mask.extract`).
+    """
+
+    def __init__(self, image, out, number=None):
+        super().__init__(image, out)
+        self.label = f"brain{number or ''}"
 
     @property
     def record(self):
         """The JSON beside the mask. It is written last: where it is, everything is."""
-        return self.path("desc-brain_mask.json")
+        return self.path(f"desc-{self.label}_mask.json")
 
     @property
     def report(self):
         """The HTML page."""
-        return self.path("desc-brain_report.html")
+        return self.path(f"desc-{self.label}_report.html")
 
     def files(self):
         """Return the paths of what a record names."""
@@ -35,10 +46,11 @@ class BrainPlace(outputs.Place):
     def images(self):
         """Return the paths of all images, by what they hold."""
         suffix = self.stem.removeprefix(self.name).removeprefix("_")
+        desc = f"desc-{self.label}"
         names = {
-            "mask": "desc-brain_mask.nii.gz",
-            "brain": f"desc-brain_{suffix}.nii.gz" if suffix else "desc-brain.nii.gz",
-            "probability": "label-brain_probseg.nii.gz",
+            "mask": f"{desc}_mask.nii.gz",
+            "brain": f"{desc}_{suffix}.nii.gz" if suffix else f"{desc}.nii.gz",
+            "probability": f"label-{self.label}_probseg.nii.gz",
         }
         return {what: self.path(ending) for what, ending in names.items()}
 
@@ -69,7 +81,7 @@ def extract_file(image, out, weights=None, *, overwrite=False, **settings):
     InputError
         See `patchseg.extract` and `outputs.needed`.
     """
-    place = BrainPlace(image, out)
+    place = BrainPlace(image, out, settings.get("brain_number"))
     wanted = {name: settings[name] for name in ("volume", "precision") if name in settings}
     asked = request(image, None, weights or checkpoint.HEADS, extract="never", **wanted)
     status = outputs.needed(place, None, asked, overwrite)

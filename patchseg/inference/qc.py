@@ -23,6 +23,12 @@ OUTSIDE = (-np.inf, 0.10, -np.inf, 0.30)
 CLIPPED = (-np.inf, 0.02, -np.inf, 0.25)
 RIM = (-np.inf, 1.05, -np.inf, np.inf)
 SIZE_ROOM = 1.25  # a brain may be so many times smaller or larger (edge) than those of training
+ANY_SIZE = (6.0, 140.0, 0.0, np.inf)
+"""Cube roots (mm) of the volumes of brains from a young mouse's to a large person's."""
+SIZES = {"mouse": 7.7, "rat": 12.5, "marmoset": 20, "macaque": 46, "chimpanzee": 75, "human": 110}
+"""The same of some adults, to say what a brain of an odd size could be."""
+FACTORS = (0.1, 10, 0.001, 1000)
+"""By which headers are wrong: ten in rodents' data, a thousand where a unit is."""
 COLUMNS = ["check", "value", "good", "verdict", "reason"]
 
 
@@ -83,16 +89,27 @@ def _whole_brain(mask, voxel_mm, fused, network):
     none = (
         f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
     )
-    odd = (
-        f"the brain's volume is {size**3 / 1000:.3g} cm³, unlike those of the training; check the"
-        " voxel size and the mask"
-    )
     limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
     return [
         row("not brain", outside, OUTSIDE, none),
         clipped(mask),
-        row("brain size (mm)", size, limits, odd),
+        row("brain size (mm)", size, limits, odd_size(size)),
     ]
+
+
+def odd_size(size_mm):
+    """Say that a brain has an odd size, and by which factor its header could be wrong."""
+    said = (
+        f"the brain's volume is {size_mm**3 / 1000:.3g} cm³, unlike those of the training; check"
+        " the voxel size and the mask"
+    )
+    low, high, *_ = ANY_SIZE
+    for factor in () if low <= size_mm <= high else FACTORS:
+        if low <= size_mm * factor <= high:
+            ratios = {name: abs(np.log(size_mm * factor / own)) for name, own in SIZES.items()}
+            like = min(ratios, key=ratios.get)
+            return f"{said} (voxels {factor:g} times as long would give a brain like a {like}'s)"
+    return said
 
 
 def worst(checks):

@@ -118,7 +118,7 @@ def segment(
             fused = _sharpened(network, scan, ready, fused)
         checks = qc.table(scan.mask, scan.voxel_mm, profile, fused, network)
         if scan.found:
-            checks = qc.joined(masks.table(scan.found), checks)
+            checks = qc.joined(masks.table(scan.found, scan.size_mm), checks)
         made = _provenance(network, scan, scales, sharpen, precision, started)
     return Result(
         **_images(scan, fused),

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from itertools import permutations, product
 
 import nibabel as nib
@@ -62,11 +63,33 @@ def test_an_extracted_brain_is_no_head_and_is_left_alone(heads_network):
 
 
 def test_two_brains_are_told():
+    one, brain = ball_head((40, 40, 40))
+    four = np.concatenate([np.concatenate([one, one]), np.concatenate([one, one])], axis=1)
+    found = extraction.find(Shells(0.55, 0.65), four, (1, 1, 1))
+    assert found.pieces == 4
+    checks = masks.table(found, 20).set_index("check")
+    assert checks.verdict["brains"] == "look" and "4 brains" in checks.reason["brains"]
+    for number, (x, y) in enumerate(product((0, 40), (0, 40)), start=1):  # left to right first
+        found = extraction.find(Shells(0.55, 0.65), four, (1, 1, 1), number)
+        wanted = np.zeros_like(four, bool)
+        wanted[x : x + 40, y : y + 40] = brain
+        assert dice(found.mask, wanted) > 0.9 and found.pieces == 1
+    with pytest.raises(ValueError, match="brain 5 was asked for, there seem to be 4"):
+        extraction.find(Shells(0.55, 0.65), four, (1, 1, 1), 5)
+
+
+@pytest.mark.parametrize(("size_mm", "verdict", "says"), [
+    (7.7, "good", ""),
+    (460, "look", "voxels 0.1 times as long .* like a macaque's"),
+    (0.0077, "look", "voxels 1000 times as long .* like a mouse's"),
+    (1000, "look", "voxels 0.1 times as long .* like a human's"),
+    (1e6, "look", "check the voxel size and the mask$"),
+])  # fmt: skip
+def test_a_brain_of_no_animals_size_is_told_with_the_factor(size_mm, verdict, says):
     one, _ = ball_head((40, 40, 40))
-    found = extraction.find(Shells(0.55, 0.65), np.concatenate([one, one]), (1, 1, 1))
-    assert found.pieces == 2
-    checks = masks.table(found).set_index("check")
-    assert checks.verdict["brains"] == "look" and "2 brains" in checks.reason["brains"]
+    found = extraction.find(Shells(0.55, 0.65), one, (1, 1, 1))
+    row = masks.table(found, size_mm).set_index("check").loc["brain size (mm)"]
+    assert row.verdict == verdict and re.search(says, row.reason)
 
 
 @pytest.mark.parametrize(("image", "says"), [
@@ -130,6 +153,18 @@ def test_the_command_says_that_it_found_the_brain(network, tmp_path):
         path, out = str(tmp_path / f"{name}.nii.gz"), str(tmp_path / "out")
         said = CliRunner().invoke(app, ["segment", path, "--out", out, "--no-report"]).output
         assert ("a whole head" in said) == (name == "head"), said
+
+
+def test_a_named_brain_gets_files_of_its_own(heads_network, tmp_path):
+    one, brain = ball_head((40, 40, 40))
+    path = write_nifti(tmp_path / "two.nii.gz", np.concatenate([one, one]))
+    out = tmp_path / "out"
+    said = CliRunner().invoke(app, ["extract", str(path), "--out", str(out), "--brain", "2"])
+    assert said.exit_code == 0, said.output
+    found = np.asarray(nib.load(out / "two_desc-brain2_mask.nii.gz").dataobj) > 0
+    assert not found[:40].any() and dice(found[40:], brain) > 0.9
+    said = CliRunner().invoke(app, ["extract", str(path), "--out", str(out), "--brain", "3"])
+    assert said.exit_code == 1 and "brain 3 was asked for, there seem to be 2" in said.output
 
 
 def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
