@@ -157,8 +157,8 @@ def test_the_command_says_that_it_found_the_brain(network, tmp_path):
 
 def test_a_named_brain_gets_files_of_its_own(heads_network, tmp_path):
     one, brain = ball_head((40, 40, 40))
-    path = write_nifti(tmp_path / "two.nii.gz", np.concatenate([one, one]))
-    out = tmp_path / "out"
+    path, out = tmp_path / "two.nii.gz", tmp_path / "out"
+    nib.save(nib.Nifti1Image(np.concatenate([one, one]), np.eye(4)), path)
     said = CliRunner().invoke(app, ["extract", str(path), "--out", str(out), "--brain", "2"])
     assert said.exit_code == 0, said.output
     found = np.asarray(nib.load(out / "two_desc-brain2_mask.nii.gz").dataobj) > 0
