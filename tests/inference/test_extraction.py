@@ -16,7 +16,7 @@ from patchseg.cli.main import app
 from patchseg.core.errors import InputError
 from patchseg.datasets import brains, heads
 from patchseg.images import head
-from patchseg.inference import extraction, inputs, mask_files
+from patchseg.inference import extraction, inputs, mask_files, networks
 from patchseg.inference import mask as masks
 
 
@@ -155,7 +155,8 @@ def test_the_command_says_that_it_found_the_brain(network, tmp_path):
         assert ("a whole head" in said) == (name == "head"), said
 
 
-def test_a_named_brain_gets_files_of_its_own(heads_network, tmp_path):
+def test_a_named_brain_gets_files_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(networks, "load_heads", lambda *_: Shells(0.55, 0.65))
     one, brain = ball_head((40, 40, 40))
     path, out = tmp_path / "two.nii.gz", tmp_path / "out"
     nib.save(nib.Nifti1Image(np.concatenate([one, one]), np.eye(4)), path)
