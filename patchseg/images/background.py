@@ -4,6 +4,9 @@ import numpy as np
 
 FACES = 0.5  # share of the voxels on the image's faces that the background holds
 
+FEW, FEWER = 0.05, 0.002
+"""Shares of voxels below a background of 0, or of another value, that are ordinary."""
+
 
 def background(data):
     """Return the intensity of the background.
@@ -43,5 +46,5 @@ def is_signed(data):
     below, above = level - data[data < level], data[data > level] - level
     if not above.size:
         return False
-    many = below.size > 0.05 * above.size
+    many = below.size > (FEW if level == 0 else FEWER) * above.size
     return many and float(np.median(below)) > 0.05 * float(np.median(above))
