@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from patchseg.core.errors import InputError
@@ -163,6 +164,8 @@ def load(path):
         with keeping_generators():
             network = unet.build(**found["architecture"])
         network.load_weights(path)
+        if not all(np.isfinite(array).all() for array in network.get_weights()):
+            raise ValueError("some are NaN or infinite")
     except Exception as error:  # h5py and Keras raise many kinds on a damaged file
         reason = str(error).strip().split("\n")[0]
         raise InputError(
@@ -173,7 +176,7 @@ def load(path):
 
 
 def _check_architecture(path, architecture):
-    """Raise InputError if a card describes no network, or one of an absurd size."""
+    """Raise InputError if a card describes no network, or one too large for the file."""
     try:
         _Architecture.model_validate(architecture)
     except ValidationError as error:
@@ -183,3 +186,24 @@ def _check_architecture(path, architecture):
             f"{card_path(path)}: {key} = {str(first['input'])[:80]}: {first['msg']}; copy the card"
             " again, or train again"
         ) from error
+    least, size = 4 * _least_weights(_Architecture(**architecture)), path.stat().st_size
+    if least > size:  # before the network is built, which takes that memory
+        raise InputError(
+            f"{path}: holds {size} bytes, but the network of {card_path(path).name} takes"
+            f" {least:.3g} or more; copy both files again, or train again"
+        )
+
+
+def _least_weights(described):
+    """Return how many weights a network has at least: those of its way down (see `unet.build`)."""
+    widths, counts = (
+        value
+        if isinstance(value, list)
+        else [value * base**level for level in range(described.levels)]
+        for value, base in ((described.features, 2), (described.blocks, 1))
+    )
+    before = [described.in_channels, *widths]
+    return 3**described.dimensions * sum(
+        narrow * wide + (count - 1) * wide**2
+        for narrow, wide, count in zip(before, widths, counts, strict=False)
+    )

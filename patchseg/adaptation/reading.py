@@ -64,11 +64,14 @@ def read(
     data, affine = grid.ras(read_image(image, volume, nan_as_background))
     values, other = grid.ras(read_labels(labelled), None)
     grid.check_same_grid(name, data, affine, labels_name, values, other)
+    kept = 1.0
     if mask is None:
         inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, extract, precision)
     else:
-        inside = brain.read_mask(mask, name, data, affine)
+        inside, kept = brain.read_mask(mask, name, data, affine)
     truth, remarks = _tissues(values, inside, codes, labels_name, name)
+    if kept < 1:
+        remarks.append(f"{name_of(mask)}: {masks.shares(kept).reason[0]}")
     sums = {"image": _sha256(image, data), "labels": _sha256(labelled, values)}
     return Labelled(name, data, truth, affine, sha256=sums, remarks=remarks)
 

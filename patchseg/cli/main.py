@@ -1,5 +1,6 @@
 """The command `patchseg`: everyday commands first, those of developers under `patchseg dev`."""
 
+import signal
 import sys
 from typing import Annotated
 
@@ -45,7 +46,11 @@ def _options(
 
 
 def main():
-    """Run the command; errors of the input are one line and exit code 2."""
+    """Run the command; errors of the input are one line and exit code 2.
+
+    SIGTERM, as a scheduler sends it, stops it as Ctrl-C does: no unfinished file stays.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except InputError as error:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from patchseg.core.errors import InputError
-from patchseg.images.brain import is_signed
+from patchseg.images.background import background, is_signed
+from patchseg.images.brain import levels
 
 
 def n4(data, mask, voxel_mm):
@@ -12,8 +13,9 @@ def n4(data, mask, voxel_mm):
     Parameters
     ----------
     data : (x, y, z) ndarray of float32
-        Intensities that lie around 0, as after a z-score, are lifted above 0 first, because a bias
-        field multiplies; else negative voxels count as 0.
+        Where the background is negative, or lies amid the brain's intensities as after a z-score,
+        the brain's 0 is found first (see `brain.levels`), because a bias field multiplies. Negative
+        voxels count as 0.
     mask : (x, y, z) ndarray of bool
     voxel_mm : tuple of three float
 
@@ -22,8 +24,9 @@ def n4(data, mask, voxel_mm):
     corrected : (x, y, z) ndarray of float32, 0 outside the mask
     """
     ants = load_ants()
-    if is_signed(data):
-        data = data - data[mask].min()
+    level = background(data)
+    if level < 0 or is_signed(data):
+        data = data - np.float32(levels(data[mask], level)[0])
     image, inside = (
         ants.from_numpy(np.asarray(part, np.float32), spacing=list(voxel_mm))
         for part in (np.maximum(data, 0) * mask, mask)

@@ -5,11 +5,17 @@ from scipy import ndimage
 
 from patchseg.core.errors import InputError
 from patchseg.images import grid, volume
+from patchseg.images.background import background, is_signed
 
 KEEP = 0.05  # a part smaller than this share of the largest is no brain but a stray voxel
 TOP = 99.0
 """Percentile of the brain's intensities that becomes 1 after normalisation, unless told."""
-FACES = 0.5  # share of the voxels on the image's faces that the background holds
+DARKEST = 0.1
+"""The first percentile of a brain, as a share of its 99th above the true 0, where that is lost."""
+HALF = 0.5
+"""The share from which a voxel of a mask of shares, such as a probability map, is brain."""
+ROUNDING = 1e-3
+"""A value of a mask that is so near to a whole number is one."""
 _COARSE = 64  # voxels along the longest edge on which depth is measured
 
 
@@ -19,9 +25,9 @@ def foreground(data, path="image"):
     Parameters
     ----------
     data : (x, y, z) ndarray of float
-        The background is one value (see `background`). A few negative voxels, as interpolation
-        leaves them, are background, too; where the brain's own intensities lie around 0, as after a
-        z-score, everything but the background's value is brain.
+        The background is one value (see `background`). A few voxels below it, as interpolation
+        leaves them, are background, too; where the brain's own intensities lie on both sides of
+        it, as after a z-score, everything but the background's value is brain.
     path : str or Path, optional
         Named in the error.
 
@@ -39,7 +45,8 @@ def foreground(data, path="image"):
     if not mask.any():
         raise InputError(
             f"{path}: nothing is brighter than the background {background(data):g}, so the brain"
-            " cannot be told from it; set the background to 0, or give a brain mask (--mask)"
+            " cannot be told from it; set the background below the brain, turn the intensities"
+            " around if they are negative, or give a brain mask (--mask)"
         )
     box = bounding_box(mask)
     mask[box] = _large_parts(mask[box])
@@ -55,39 +62,6 @@ def check_varies(data, path="image"):
             f"{path}: every voxel is {low:g}, so there is nothing to segment; check that this is"
             " the right image"
         )
-
-
-def background(data):
-    """Return the intensity of the background.
-
-    It is the value that half of the image's faces hold, else 0 if there is a voxel of 0, else the
-    minimum.
-    """
-    faces = np.concatenate(
-        [
-            np.take(data, end, axis).ravel()
-            for axis in range(data.ndim)
-            if data.shape[axis] > 2
-            for end in (0, -1)
-        ]
-        or [data.ravel()]
-    )
-    values, counts = np.unique(faces, return_counts=True)
-    if counts.max() >= FACES * len(faces):
-        return float(values[counts.argmax()])
-    return 0.0 if (data == 0).any() and data.max() > 0 else float(data.min())
-
-
-def is_signed(data):
-    """Whether intensities lie on both sides of a background of 0, as after a z-score.
-
-    A few small negative values, as interpolation leaves them, do not count.
-    """
-    if background(data) != 0 or data.min() >= 0:
-        return False
-    below, above = -data[data < 0], data[data > 0]
-    many = below.size > 0.05 * above.size
-    return many and float(np.median(below)) > 0.05 * float(np.median(above))
 
 
 def bounding_box(mask):
@@ -145,17 +119,48 @@ def normalise(data, mask, top=TOP, path="image"):
     inside = data[mask]
     if inside.size == 0:
         raise InputError(f"{path}: the mask holds no voxel; check that it belongs to this image")
-    darkest, high = (float(value) for value in np.percentile(inside, [1, top]))
-    low = background(data)
-    # a brain around 0, or far above its background
-    if not darkest - (high - darkest) <= low <= darkest:
-        low = darkest
+    low, high = levels(inside, background(data), top)
     if not high > low:
         raise InputError(
             f"{path}: the brain's voxels are all {high:g}, so there is nothing to segment; check"
             " that this is the right image"
         )
     return (np.clip((data - low) / (high - low), 0, 1) * mask).astype(np.float32)
+
+
+def levels(inside, outside, top=TOP):
+    """Return the intensities of a brain that become 0 and 1, wherever its background lies.
+
+    No signal is the background, or 0 (0 first where the background is negative), if that lies below
+    the brain and no farther than the brain's own range. Else, as after a z-score, it is what makes
+    the darkest percent of the brain as dark as in most brains (see `DARKEST`).
+
+    Parameters
+    ----------
+    inside : (n,) ndarray of float
+        Intensities of the brain.
+    outside : float
+        That of the background.
+    top : float
+        Percentile of the brain's intensities that becomes 1.
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> brain = np.linspace(10, 100, 91)
+    >>> [levels(brain, outside, 100) for outside in (0, 5, -1000, 50)]
+    [(0.0, 100.0), (5.0, 100.0), (0.0, 100.0), (0.0, 100.0)]
+    >>> levels(brain + 1000, 1000, 100)
+    (1000.0, 1100.0)
+    """
+    darkest, high = (float(value) for value in np.percentile(inside, [1, top]))
+    for low in (0.0, outside) if outside < 0 else (outside, 0.0):
+        if darkest - (high - darkest) <= low <= darkest:
+            return float(low), high
+    return darkest - DARKEST / (1 - DARKEST) * (high - darkest), high
 
 
 def size_mm(mask, voxel_mm):
@@ -193,13 +198,62 @@ def depth_profile(image, mask, voxel_mm):
 
 
 def read_mask(mask, name, data, affine):
-    """Read a brain mask in RAS+ order and check that it lies on the grid of the image `name`."""
+    """Read the brain mask of an image and check that it is one.
+
+    Parameters
+    ----------
+    mask : str, Path or nibabel image
+        Whole numbers, 0 outside the brain; or shares from 0 to 1, which are cut at `HALF`.
+    name : str or Path
+        Of the image.
+    data : (x, y, z) ndarray of float32
+        The image in RAS+ order.
+    affine : (4, 4) ndarray
+
+    Returns
+    -------
+    inside : (x, y, z) ndarray of bool
+    kept : float
+        Share of the mask's voxels above 0 that are brain: 1, unless it had shares that were cut.
+
+    Raises
+    ------
+    InputError
+        If the mask lies on another grid, holds a negative value, or shares and larger values, or
+        nothing of it is brain, or the image has one value in it.
+    """
     mend = "replace them by 0 outside and 1 inside the brain"
     found, other = grid.ras(volume.read(mask, mend=mend))
-    grid.check_same_grid(name, data, affine, volume.name_of(mask), found, other)
-    inside = found != 0
+    mask = volume.name_of(mask)
+    grid.check_same_grid(name, data, affine, mask, found, other)
+    inside, kept = _halved(found, mask)
     if not inside.any():
+        wrong = "is 0 everywhere" if kept == 1 else f"reaches {HALF:g} nowhere"
+        raise InputError(f"{mask}: the mask {wrong}; draw or compute it again")
+    values = data[inside]
+    if values.min() == values.max():
         raise InputError(
-            f"{volume.name_of(mask)}: the mask is 0 everywhere; draw or compute it again"
+            f"{mask}: the mask has {values.size} of {inside.size} voxels, and {name} is"
+            f" {values[0]:g} in all of them; check that it is 1 inside the brain and 0 outside, and"
+            " belongs to this image"
         )
-    return inside
+    return inside, kept
+
+
+def _halved(values, name):
+    """Return where a mask is brain, and which share of its voxels above 0 that is."""
+    low, high = float(values.min()), float(values.max())
+    if low < -ROUNDING:
+        raise InputError(
+            f"{name}: the mask holds {low:g}, less than 0; write 0 outside and 1 inside the brain"
+        )
+    positive = values[values > 0]
+    if not positive.size or positive.min() == high:  # one value, whatever it is
+        return values > 0, 1.0
+    odd = positive[np.abs(positive - np.rint(positive)) > ROUNDING * np.maximum(1, positive)]
+    if odd.size and high > 1 + HALF:
+        raise InputError(
+            f"{name}: the mask holds {odd[0]:g} and {high:g}, neither whole numbers nor shares from"
+            " 0 to 1; write 0 outside and 1 inside the brain"
+        )
+    return values >= HALF, float((positive >= HALF).mean())

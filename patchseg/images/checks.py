@@ -75,8 +75,25 @@ def check_memory(name, shape):
         )
 
 
+def check_size(path, expected):
+    """Raise InputError if a file is shorter than its header says: before memory is taken for it."""
+    _check_not_shorter(path, path.stat().st_size, expected)
+
+
 def check_gzip(path, expected):
-    """Read a compressed file to its end, because only then its checksum is compared."""
+    """Read a compressed file to its end, because only then its checksum is compared.
+
+    Parameters
+    ----------
+    path : Path
+    expected : int
+        Bytes that the header says: up to the last voxel.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, shorter, or much longer.
+    """
     size, limit = 0, expected + 2**24
     try:
         with gzip.open(path) as handle:
@@ -84,10 +101,19 @@ def check_gzip(path, expected):
                 size += len(block)
                 if size > limit:
                     raise InputError(
-                        f"{path}: holds more data than its header says ({expected} bytes of"
-                        " voxels); the header may be damaged"
+                        f"{path}: holds more data than its header says ({expected} bytes); the"
+                        " header may be damaged"
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{path}: the compressed file is truncated or damaged ({error}); copy it again"
         ) from error
+    _check_not_shorter(path, size, expected)
+
+
+def _check_not_shorter(path, size, expected):
+    if size < expected:
+        raise InputError(
+            f"{path}: holds {size} bytes, but its header says {expected}; the file may be truncated"
+            " or its header damaged, copy it again"
+        )

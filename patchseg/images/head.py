@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from patchseg.images import brain
+from patchseg.images.background import background, is_signed
 
 BELOW = 0.3
 """Where the background of a z-scored image is put: so many times its range below its tissue."""
@@ -20,12 +21,16 @@ def scaled(image):
     -------
     scaled : (x, y, z) ndarray of float32, from 0 to 1.5
     """
-    if brain.is_signed(image):  # after a z-score the background lies amid the tissue
-        tissue = image[image != 0]
+    outside = background(image)
+    if is_signed(image):  # after a z-score the background lies amid the tissue
+        tissue = image[image != outside]
         low, high = np.percentile(tissue, [0.1, 99.9])
-        image = np.where(image == 0, low - BELOW * (high - low), image)
+        image = np.where(image == outside, low - BELOW * (high - low), image)
+    elif outside < 0 and (image > outside).any():  # perhaps far below the tissue
+        low, _ = brain.levels(image[image > outside], outside)
+        image = np.maximum(image, low)
     darkest, brightest = (float(value) for value in np.percentile(image, [0.1, 99.9]))
-    low = max(brain.background(image), darkest)
+    low = max(background(image), darkest)
     bright = image[image > low + 0.05 * (brightest - low)]
     high = float(np.percentile(bright, 98)) if bright.size else low + 1
     return np.clip((image - low) / max(high - low, 1e-9), 0, 1.5).astype(np.float32)

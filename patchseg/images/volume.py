@@ -1,5 +1,6 @@
 """One image: read it with every check, and write it whole or not at all."""
 
+import math
 from pathlib import Path
 
 import nibabel as nib
@@ -7,7 +8,14 @@ import numpy as np
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import replacing
-from patchseg.images.checks import check_affine, check_gzip, check_memory, which_volume
+from patchseg.images.background import background
+from patchseg.images.checks import (
+    check_affine,
+    check_gzip,
+    check_memory,
+    check_size,
+    which_volume,
+)
 from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
@@ -25,8 +33,8 @@ def read(source, volume=None, fill=False, mend=MEND):
     volume : int, optional
         Which volume of a 4D image, from 0.
     fill : bool
-        Treat voxels that are NaN or infinite as background instead of refusing them: as 0, or the
-        minimum where no voxel is above 0.
+        Treat voxels that are NaN or infinite as background instead of refusing them (see
+        `background`).
     mend : str
         What to do about such voxels, for the error.
 
@@ -49,8 +57,7 @@ def read(source, volume=None, fill=False, mend=MEND):
     if bad and not fill:
         raise InputError(f"{name}: {bad:.2%} of the voxels are NaN or infinite; {mend}")
     if bad:
-        finite = np.isfinite(data)
-        data[~finite] = 0 if not finite.any() or data[finite].max() > 0 else data[finite].min()
+        data[~np.isfinite(data)] = background(data)
     return _with(image, data)
 
 
@@ -111,8 +118,10 @@ def _opened(source, volume):
     volume = which_volume(name, shape, volume)
     check_affine(name, affine, unit_mm(image))
     check_memory(name, shape)
-    if isinstance(source, str | Path) and str(source).lower().endswith("gz"):
-        check_gzip(Path(source), np.prod(shape) * dtype.itemsize)
+    if isinstance(source, str | Path):
+        expected = int(image.dataobj.offset) + math.prod(shape) * dtype.itemsize
+        check = check_gzip if str(source).lower().endswith("gz") else check_size
+        check(Path(source), expected)
     return image, volume
 
 

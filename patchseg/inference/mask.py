@@ -30,6 +30,7 @@ AGREEMENT = (0.85, np.inf, 0.6, np.inf)
 STEADINESS = (0.93, np.inf, 0.7, np.inf)
 SHARPNESS = (0.93, np.inf, 0.8, np.inf)
 PIECES = (0, 1.5, 0, np.inf)
+SHARES = (1.0, np.inf, 0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -289,3 +290,9 @@ def table(found, size_mm):
         qc.clipped(found.mask),
     ]
     return pd.DataFrame(rows, columns=qc.COLUMNS)
+
+
+def shares(kept):
+    """Say that a mask of shares was cut: a row as of `table`; see `brain.read_mask` for `kept`."""
+    said = f"the mask holds shares: cut at {brain.HALF:g}, {kept:.0%} of what is above 0 is brain"
+    return pd.DataFrame([qc.row("mask of shares", kept, SHARES, said)], columns=qc.COLUMNS)

@@ -50,7 +50,8 @@ def segment(
     image : nibabel image, str or Path
         Any orientation, voxel size and real type; see `images.volume.read`.
     mask : nibabel image, str or Path, optional
-        Non-zero in the brain, on the grid of the image. Without it see `extract`.
+        Non-zero in the brain, on the grid of the image; one of shares, such as a probability map,
+        is cut at 0.5. Without it see `extract`.
     weights : str or Path, optional
         Weights of one's own (``.weights.h5``); those of the package unless given.
     volume : int, optional
@@ -119,6 +120,8 @@ def segment(
         checks = qc.table(scan.mask, scan.voxel_mm, profile, fused, network)
         if scan.found:
             checks = qc.joined(masks.table(scan.found, scan.size_mm), checks)
+        if scan.kept < 1:
+            checks = qc.joined(masks.shares(scan.kept), checks)
         made = _provenance(network, scan, scales, sharpen, precision, started)
     return Result(
         **_images(scan, fused),
@@ -142,6 +145,7 @@ class _Scan:
     box: tuple
     found: object = None  # what `mask.find` said of it, if the brain was looked for
     brain: str = GIVEN
+    kept: float = 1.0  # of a mask of shares (see `brain.read_mask`)
 
     @property
     def inside(self):
@@ -157,14 +161,14 @@ class _Scan:
 def _scan(image, mask, volume, fill, extract, precision):
     name, source = name_of(image), read(image, volume, fill)
     data, affine = grid.ras(source)
-    voxel_mm, found, how = grid.voxel_size_mm(affine), None, GIVEN
+    voxel_mm, found, how, kept = grid.voxel_size_mm(affine), None, GIVEN, 1.0
     if mask is not None:
-        inside = brain.read_mask(mask, name, data, affine)
+        inside, kept = brain.read_mask(mask, name, data, affine)
     else:
         inside, found = masks.inside(data, voxel_mm, name, extract, precision)
         how = FOUND if found else FOREGROUND
     box = brain.bounding_box(inside)
-    return _Scan(name, source, data, inside, voxel_mm, box, found, how)
+    return _Scan(name, source, data, inside, voxel_mm, box, found, how, kept)
 
 
 def _check_size(name, shape, voxel_mm, pixel_mm):
