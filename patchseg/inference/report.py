@@ -2,6 +2,7 @@
 
 import html
 import json
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import nbformat
 import pandas as pd
 
 from patchseg.core.errors import InputError
-from patchseg.core.files import replacing, write_table, write_text
+from patchseg.core.files import write_table, write_text
 from patchseg.core.tissues import TISSUES
 
 NAME = "5_segment.ipynb"
@@ -46,17 +47,11 @@ def write(place, parameters):
     parameters : dict
         Of the notebook.
     """
-    from patchseg.pipeline import execute
+    from patchseg.inference import cells
 
     log = place.out / "log" / f"{place.name}.txt"
-    with replacing(place.folder / f".{place.name}_report.ipynb") as temporary:
-        shown = nbformat.read(notebook(), as_version=4)
-        shown.cells = [cell for cell in shown.cells if JUPYTER not in cell.metadata.get("tags", [])]
-        nbformat.write(shown, temporary)
-        execute(temporary, temporary, parameters, "report", log, place.out)
-        page = to_html(nbformat.read(temporary, as_version=4), place.name)
-    (place.folder / f".{place.name}_report.ipynb").unlink(missing_ok=True)
-    write_text(place.report, page)
+    executed = cells.run(notebook(), parameters, "report", log, without=[JUPYTER])
+    write_text(place.report, to_html(executed, place.name))
 
 
 def to_html(executed, title):
@@ -64,18 +59,24 @@ def to_html(executed, title):
 
     It holds no code, no widgets and no address of another machine.
     """
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
     executed.metadata["title"] = title
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+    return _exporter().from_notebook_node(executed)[0]
+
+
+@cache
+def _exporter():
+    """Return what turns a notebook into HTML; making it takes a while."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
     config = Config()
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = HIDDEN
-    exporter = HTMLExporter(
+    return HTMLExporter(
         config=config,
         exclude_input=True,
         exclude_output_prompt=True,
@@ -83,7 +84,6 @@ def to_html(executed, title):
         require_js_url="",
         mermaid_js_url="",
     )
-    return exporter.from_notebook_node(executed)[0]
 
 
 def check_foreign(out):
