@@ -17,9 +17,11 @@ NAME = "5_segment.ipynb"
 OWN = {
     "qc.tsv": "image\tstatus\tverdict",
     "volumes.tsv": "image\ttissue",
+    "reports.js": "const patchsegReports = ",
     "index.html": '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>patchseg:',
 }
 """How the tables and the page of a folder begin."""
+LIST, LIST_BEGINS = "reports.js", "const patchsegReports = "
 HIDDEN = ("parameters", "injected-parameters")
 """Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
@@ -51,20 +53,30 @@ def write(place, parameters):
 
     log = place.out / "log" / f"{place.name}.txt"
     executed = cells.run(notebook(), parameters, "report", log, without=[JUPYTER])
-    write_text(place.report, to_html(executed, place.name))
+    home = "../" * len(place.folder.relative_to(place.out).parts)
+    write_text(place.report, to_html(executed, place.name, home))
 
 
-def to_html(executed, title):
+def to_html(executed, title, home=""):
     """Turn an executed notebook into one HTML page that needs nothing else.
 
     It holds no code, no widgets and no address of another machine.
+
+    Parameters
+    ----------
+    executed : nbformat.NotebookNode
+    title : str
+    home : str
+        Relative address of the folder of the results: '' or '../../'. The list of reports there
+        (see `write_list`), if there is one, gives the page its links to others.
     """
     executed.metadata["title"] = title
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
-    return _exporter().from_notebook_node(executed)[0]
+    page = _exporter().from_notebook_node(executed)[0]
+    return page.replace("<main>", _LINKS.format(home=home, name=html.escape(title)) + "<main>", 1)
 
 
 @cache
@@ -84,6 +96,21 @@ def _exporter():
         require_js_url="",
         mermaid_js_url="",
     )
+
+
+def write_list(out):
+    """Write `reports.js`: the reports of a folder in order, which each of them reads for its links.
+
+    A page on disc may load a script, but neither list its folder nor read another file.
+    """
+    found = sorted(out.rglob("*_dseg.json"))
+    reports = [path.with_name(path.name.replace("_dseg.json", "_report.html")) for path in found]
+    listed = [
+        [path.name.removesuffix("_report.html"), quote(path.relative_to(out).as_posix())]
+        for path in reports
+        if path.is_file()
+    ]
+    write_text(out / LIST, f"{LIST_BEGINS}{json.dumps(listed, indent=0, ensure_ascii=False)};\n")
 
 
 def check_foreign(out):
@@ -211,6 +238,27 @@ def _cell(row, column):
     )
 
 
+_LINKS = """<nav class="patchseg-links" data-name="{name}" hidden>
+<style>.patchseg-links {{ display: flex; gap: 1.5rem; padding: 1rem 0 0 64px;
+  font: 15px/1.5 system-ui, sans-serif; }}
+.patchseg-links[hidden], .patchseg-links a:not([href]) {{ display: none; }}</style>
+<a href="{home}index.html">all images</a>
+<a rel="prev">← <span></span></a><a rel="next"><span></span> →</a></nav>
+<script src="{home}reports.js"></script>
+<script>
+if (typeof patchsegReports !== "undefined") {{
+  const links = document.querySelector(".patchseg-links");
+  const here = patchsegReports.findIndex(([name]) => name === links.dataset.name);
+  for (const [rel, other] of [["prev", here - 1], ["next", here + 1]]) {{
+    const link = links.querySelector(`[rel=${{rel}}]`), found = patchsegReports[other];
+    if (here < 0 || !found) continue;
+    link.href = "{home}" + found[1];
+    link.querySelector("span").textContent = found[0];
+  }}
+  links.hidden = false;
+}}
+</script>
+"""
 _MARKS = {"good": "●", "look": "▲", "bad": "■", "failed": "✕"}
 _TEMPLATE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>patchseg: {n} images</title>
