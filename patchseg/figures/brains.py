@@ -117,20 +117,14 @@ def compared(image, truth, found, voxel_mm, title):
 
 def intensities(image, labels):
     """Plot the histograms of the tissues' intensities: humps that hardly overlap in a good T1w."""
-    figure = Picture(figsize=(8.5, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Picture(figsize=(8.5, 3.2))
+    axes = figure.add_axes((0.11, 0.16, 0.87, 0.8))
     edges = np.linspace(0, 1, 81)
     for number, tissue in enumerate(TISSUES):
-        found = image[labels == number + 1]
-        axes.hist(found, edges, histtype="stepfilled", color=COLOURS[tissue], alpha=0.45)
-        axes.hist(
-            found,
-            edges,
-            histtype="step",
-            color="black",
-            linestyle=STYLES[number],
-            linewidth=1.2,
-            label=tissue,
+        counts, _ = np.histogram(image[labels == number + 1], edges)
+        axes.stairs(counts, edges, fill=True, color=COLOURS[tissue], alpha=0.45)
+        axes.stairs(
+            counts, edges, color="black", linestyle=STYLES[number], linewidth=1.2, label=tissue
         )
     axes.set(
         xlabel="intensity (0 background, 1 the brain's 99th percentile)",
@@ -150,8 +144,8 @@ def tissue_volumes(table):
         Of `patchseg.inference.result.Result`, its `volumes`.
     """
     rows = table[table.tissue.isin(TISSUES)].iloc[::-1]
-    figure = Picture(figsize=(8.5, 2.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Picture(figsize=(8.5, 2.2))
+    axes = figure.add_axes((0.07, 0.23, 0.91, 0.74))
     axes.barh(
         rows.tissue,
         rows.probability_mm3 / 1000,
