@@ -17,8 +17,10 @@ from patchseg.images.grid import AXES
 ROW_PX = 1080
 """Width of a row of slices."""
 DPI = 100  # at which `style.save` writes: no pixel of a slice is scaled again
+JPEG = {"quality": 80, "subsampling": 0}  # colours as sharp as the rest: lines are thin
 GAP_PX, TITLE_PX, LEGEND_PX = 6, 18, 34
 BRIGHT = 0.8  # of white: leaves the lines lighter than any tissue
+DARK = 0.1  # air of a head is darker
 LINES = (("#E69F00", "-"), ("#56B4E9", "--"))
 """Around brains: the first, and another one over it."""
 
@@ -31,7 +33,7 @@ class Photo(Picture):
 
     def _repr_jpeg_(self):
         buffer = io.BytesIO()
-        self.savefig(buffer, dpi=DPI, format="jpeg", pil_kwargs={"quality": 80})
+        self.savefig(buffer, dpi=DPI, format="jpeg", pil_kwargs=JPEG)
         return buffer.getvalue()
 
 
@@ -47,8 +49,8 @@ class Cut:
         Slices, at most.
     size_px : tuple of two int
         A slice is drawn as wide and high as fits in here.
-    whole : bool
-        Show whole slices, not the brain's box alone.
+    around : (x, y, z) ndarray of bool, optional
+        Of each slice the box around this is shown; around the brain unless given.
 
     Attributes
     ----------
@@ -62,18 +64,18 @@ class Cut:
         Letters of the left and the right end.
     """
 
-    def __init__(self, brain, voxel_mm, axis, count, size_px, whole=False):
+    def __init__(self, brain, voxel_mm, axis, count, size_px, around=None):
         self.number = AXES.index(axis)
         box = _box(brain)
         first, last = box[self.number].start, box[self.number].stop - 1
         self.limits, room = (first, last), 0.08 * (last - first)
         spread = np.linspace(first + room, last - room, count)
         self.places = np.unique(spread.round().astype(int)).tolist()
-        self.box = [slice(0, length) for length in brain.shape] if whole else box
+        shown = box if around is None else _box(around)
+        self.box = [slice(max(side.start - 1, 0), side.stop + 1) for side in shown]
         wide, high = [side for side in range(3) if side != self.number]
-        mm = [
-            (self.box[side].stop - self.box[side].start) * voxel_mm[side] for side in (wide, high)
-        ]
+        voxels = [len(range(*self.box[side].indices(brain.shape[side]))) for side in (wide, high)]
+        mm = voxels[0] * voxel_mm[wide], voxels[1] * voxel_mm[high]
         scale = min(size_px[0] / mm[0], size_px[1] / mm[1])
         self.size = tuple(max(1, round(length * scale)) for length in mm)
         self.ends = "LR" if wide == 0 else "PA"
@@ -154,10 +156,12 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
     figure : Photo
     """
     first = next(iter(masks.values()))
+    lit = image > DARK
+    brain = first if first.any() else lit
     rows, named = [], list(zip(LINES, masks.items(), strict=False))
     for axis in AXES:
         room = (ROW_PX // count, 280)
-        cut = Cut(first if first.any() else image > 0, voxel_mm, axis, count, room, whole=True)
+        cut = Cut(brain, voxel_mm, axis, count, room, around=lit | brain)
         tiles = [
             with_lines(
                 grey(cut(image, at), cut.size),

@@ -44,7 +44,8 @@ def run(notebook, values, title, log, without=()):
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    executed = parameterize_notebook(load_notebook_node(str(notebook)), values)
+    kernel = {"kernel_name": "python3", "language": "python"}
+    executed = parameterize_notebook(load_notebook_node(str(notebook)), values, **kernel)
     executed.cells = [cell for cell in executed.cells if not set(without) & set(cell.metadata.tags)]
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     names, formatter = {"__name__": "notebook"}, DisplayFormatter()
