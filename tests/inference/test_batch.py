@@ -404,18 +404,10 @@ def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, mon
     assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a_dseg.json",
-        "a_volumes.tsv",
-        "a_dseg.nii.gz",
-        "qc.tsv",
-        "volumes.tsv",
-        "index.html",
-        "reports.js",
-    ],
-)
+@pytest.mark.parametrize("name", [
+    "a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz",
+    "qc.tsv", "volumes.tsv", "index.html", "reports.js",
+])  # fmt: skip
 def test_files_of_others_stay(network, folder, tmp_path, monkeypatch, capsys, name):
     out = tmp_path / "out"
     out.mkdir()
