@@ -1,7 +1,9 @@
 """Every picture: each function returns a `Picture`, `save` writes it, the same bytes each time."""
 
-from patchseg.figures.brains import compared, intensities, mosaic, outlines, tissue_volumes
+from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
+from patchseg.figures.browse import slider
 from patchseg.figures.diagrams import unet_diagram, zoom_steps
+from patchseg.figures.slices import outlined, outlines, unsure
 from patchseg.figures.stages import (
     fold_sizes,
     learning_curve,
@@ -21,13 +23,16 @@ __all__ = [
     "learning_curve",
     "loss_curve",
     "mosaic",
+    "outlined",
     "outlines",
     "predictions",
     "save",
     "slice_and_patches",
+    "slider",
     "tissue_maps",
     "tissue_volumes",
     "unet_diagram",
+    "unsure",
     "zoom_steps",
     "zoomed_pairs",
 ]

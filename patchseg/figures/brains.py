@@ -1,7 +1,6 @@
 """Pictures of whole brains: slices, labels, intensities, volumes."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 from scipy.ndimage import find_objects
 
 from patchseg.core.tissues import COLOURS, TISSUES
@@ -16,23 +15,18 @@ from patchseg.figures.style import (
 )
 from patchseg.images.grid import AXES
 
-OUTLINES = (("#E69F00", "-"), ("#56B4E9", "--"))
 
-
-def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None, titles=None):
-    """Show slices of a brain along one axis and below them what was found there.
+def mosaic(image, labels, voxel_mm, axis, count=8, at=None, titles=None):
+    """Show slices of a brain along one axis and below them their labels.
 
     Parameters
     ----------
     image : (x, y, z) ndarray of float in [0, 1], RAS+
-    values : (x, y, z) ndarray
-        Labels (uint8), or, with `colours`, a map in [0, 1].
+    labels : (x, y, z) ndarray of uint8
     voxel_mm : tuple of three float
     axis : {'sagittal', 'coronal', 'axial'}
     count : int
         Slices, at most; evenly spaced.
-    colours : str, optional
-        A matplotlib colour map for `values`.
     at : list of int, optional
         These slices instead.
     titles : list of str, optional
@@ -56,63 +50,11 @@ def mosaic(image, values, voxel_mm, axis, count=8, colours=None, at=None, titles
         cut = tuple(index if side == number else box[side] for side in range(3))
         aspect = voxel_mm[high] / voxel_mm[wide]
         show_image(above, image[cut], aspect)
-        shown = show_labels(below, values[cut], aspect, colours)
+        show_labels(below, labels[cut], aspect)
         above.set_title(title, fontsize=8)
     _mark_ends(rows[0, 0], "LR" if wide == 0 else "PA")
-    if colours:
-        figure.colorbar(shown, ax=rows, shrink=0.8, label="0 certain, 1 no idea")
-    else:
-        legend(figure, loc="outside lower center")
+    legend(figure, loc="outside lower center")
     return figure
-
-
-def outlines(image, masks, voxel_mm, count=5, title=None):
-    """Show slices of a whole head along each axis with the outline of its brain.
-
-    Parameters
-    ----------
-    image : (x, y, z) ndarray of float in [0, 1], RAS+
-    masks : dict of str to (x, y, z) ndarray of bool
-        By the name that the legend gives them; drawn one over the other.
-    voxel_mm : tuple of three float
-    count : int
-        Slices along each axis, evenly spaced over the brain.
-    title : str, optional
-
-    Returns
-    -------
-    figure : Picture
-    """
-    first = next(iter(masks.values()))
-    box = find_objects((first if first.any() else image > 0).astype(np.uint8))[0]
-    figure = Picture(figsize=(11, 7.5), layout="constrained")
-    panels = figure.subplots(3, count)
-    for number, row in enumerate(panels):
-        wide, high = [side for side in range(3) if side != number]
-        for at, panel in zip(
-            np.linspace(*_inner(box[number]), count).astype(int), row, strict=True
-        ):
-            show_image(panel, np.take(image, at, number), voxel_mm[high] / voxel_mm[wide])
-            panel.set_title(f"{'xyz'[number]} = {at}", fontsize=8)
-            for (colour, style), mask in zip(OUTLINES, masks.values(), strict=False):
-                cut = np.rot90(np.take(mask, at, number))
-                if min(cut.shape) > 1 and cut.any() and not cut.all():
-                    panel.contour(cut, [0.5], colors=colour, linestyles=style, linewidths=1.3)
-        _mark_ends(row[0], "LR" if wide == 0 else "PA")
-    handles = [
-        Line2D([], [], color=colour, linestyle=style, label=name)
-        for (colour, style), name in zip(OUTLINES, masks, strict=False)
-    ]
-    figure.legend(handles=handles, ncols=len(handles), frameon=False, loc="outside lower center")
-    if title:
-        figure.suptitle(title)
-    return figure
-
-
-def _inner(side):
-    """Return the first and last slice of a side that are shown."""
-    room = 0.1 * (side.stop - side.start)
-    return side.start + room, side.stop - 1 - room
 
 
 def _spread(side, count):
@@ -175,20 +117,14 @@ def compared(image, truth, found, voxel_mm, title):
 
 def intensities(image, labels):
     """Plot the histograms of the tissues' intensities: humps that hardly overlap in a good T1w."""
-    figure = Picture(figsize=(8.5, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Picture(figsize=(8.5, 3.2))
+    axes = figure.add_axes((0.11, 0.16, 0.87, 0.8))
     edges = np.linspace(0, 1, 81)
     for number, tissue in enumerate(TISSUES):
-        found = image[labels == number + 1]
-        axes.hist(found, edges, histtype="stepfilled", color=COLOURS[tissue], alpha=0.45)
-        axes.hist(
-            found,
-            edges,
-            histtype="step",
-            color="black",
-            linestyle=STYLES[number],
-            linewidth=1.2,
-            label=tissue,
+        counts, _ = np.histogram(image[labels == number + 1], edges)
+        axes.stairs(counts, edges, fill=True, color=COLOURS[tissue], alpha=0.45)
+        axes.stairs(
+            counts, edges, color="black", linestyle=STYLES[number], linewidth=1.2, label=tissue
         )
     axes.set(
         xlabel="intensity (0 background, 1 the brain's 99th percentile)",
@@ -208,8 +144,8 @@ def tissue_volumes(table):
         Of `patchseg.inference.result.Result`, its `volumes`.
     """
     rows = table[table.tissue.isin(TISSUES)].iloc[::-1]
-    figure = Picture(figsize=(8.5, 2.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Picture(figsize=(8.5, 2.2))
+    axes = figure.add_axes((0.07, 0.23, 0.91, 0.74))
     axes.barh(
         rows.tissue,
         rows.probability_mm3 / 1000,

@@ -49,14 +49,9 @@ def show_image(axes, image, aspect=1):
     return axes.imshow(np.rot90(image), cmap="gray", vmin=0, vmax=1, aspect=aspect)
 
 
-def show_labels(axes, labels, aspect=1, colours=None):
-    """Show (h, w) labels in the colours of the tissues, the second axis upwards.
-
-    With the name of a colour map as `colours`, show a map in [0, 1] instead.
-    """
+def show_labels(axes, labels, aspect=1):
+    """Show (h, w) labels in the colours of the tissues, the second axis upwards."""
     axes.set_axis_off()
-    if colours:
-        return axes.imshow(np.rot90(labels), cmap=colours, vmin=0, vmax=1, aspect=aspect)
     style = {"cmap": LABEL_COLOURS, "norm": LABEL_NORM, "interpolation": "nearest"}
     return axes.imshow(np.rot90(labels), aspect=aspect, **style)
 

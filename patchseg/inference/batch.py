@@ -76,6 +76,7 @@ def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
         {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
         {names[outcome.image] for outcome in outcomes if not outcome.failed},
     )
+    report.write_list(out)
     return outcomes
 
 

@@ -151,7 +151,7 @@ def page(found, image, title):
         said=html.escape(f"{found.verdict}{': ' if found.reasons else ''}{found.reasons}"),
         kind=kind,
         size=f"{mask.sum() * np.prod(grid.voxel_size_mm(affine)) / 1000:.4g}",
-        picture=b64encode(picture._repr_png_()).decode(),
+        picture=b64encode(picture._repr_jpeg_()).decode(),
         names=names,
         rows=rows,
         made=html.escape(f"patchseg {made['patchseg']}, weights {made['weights_sha256'][:12]}"),
@@ -170,7 +170,7 @@ img {{ max-width: 100%; }}
 <h1>{title}: brain mask</h1>
 <p><strong>{said}</strong></p>
 <p>The image shows {kind}; the brain has {size} cm³. The line is its border.</p>
-<img alt="Slices of the head with the outline of the brain" src="data:image/png;base64,{picture}">
+<img alt="Slices of the head with the outline of the brain" src="data:image/jpeg;base64,{picture}">
 <h2>Can it be trusted?</h2>
 <p>Each check says good, look or bad.</p>
 <table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>

@@ -2,6 +2,7 @@
 
 import html
 import json
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,16 +10,18 @@ import nbformat
 import pandas as pd
 
 from patchseg.core.errors import InputError
-from patchseg.core.files import replacing, write_table, write_text
+from patchseg.core.files import write_table, write_text
 from patchseg.core.tissues import TISSUES
 
 NAME = "5_segment.ipynb"
 OWN = {
     "qc.tsv": "image\tstatus\tverdict",
     "volumes.tsv": "image\ttissue",
+    "reports.js": "const patchsegReports = ",
     "index.html": '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>patchseg:',
 }
 """How the tables and the page of a folder begin."""
+LIST, LIST_BEGINS = "reports.js", "const patchsegReports = "
 HIDDEN = ("parameters", "injected-parameters")
 """Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
@@ -46,36 +49,46 @@ def write(place, parameters):
     parameters : dict
         Of the notebook.
     """
-    from patchseg.pipeline import execute
+    from patchseg.inference import cells
 
     log = place.out / "log" / f"{place.name}.txt"
-    with replacing(place.folder / f".{place.name}_report.ipynb") as temporary:
-        shown = nbformat.read(notebook(), as_version=4)
-        shown.cells = [cell for cell in shown.cells if JUPYTER not in cell.metadata.get("tags", [])]
-        nbformat.write(shown, temporary)
-        execute(temporary, temporary, parameters, "report", log, place.out)
-        page = to_html(nbformat.read(temporary, as_version=4), place.name)
-    (place.folder / f".{place.name}_report.ipynb").unlink(missing_ok=True)
-    write_text(place.report, page)
+    executed = cells.run(notebook(), parameters, "report", log, without=[JUPYTER])
+    home = "../" * len(place.folder.relative_to(place.out).parts)
+    write_text(place.report, to_html(executed, place.name, home))
 
 
-def to_html(executed, title):
+def to_html(executed, title, home=""):
     """Turn an executed notebook into one HTML page that needs nothing else.
 
     It holds no code, no widgets and no address of another machine.
-    """
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
 
+    Parameters
+    ----------
+    executed : nbformat.NotebookNode
+    title : str
+    home : str
+        Relative address of the folder of the results: '' or '../../'. The list of reports there
+        (see `write_list`), if there is one, gives the page its links to others.
+    """
     executed.metadata["title"] = title
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+    page = _exporter().from_notebook_node(executed)[0]
+    return page.replace("<main>", _LINKS.format(home=home, name=html.escape(title)) + "<main>", 1)
+
+
+@cache
+def _exporter():
+    """Return what turns a notebook into HTML; making it takes a while."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
     config = Config()
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = HIDDEN
-    exporter = HTMLExporter(
+    return HTMLExporter(
         config=config,
         exclude_input=True,
         exclude_output_prompt=True,
@@ -83,7 +96,21 @@ def to_html(executed, title):
         require_js_url="",
         mermaid_js_url="",
     )
-    return exporter.from_notebook_node(executed)[0]
+
+
+def write_list(out):
+    """Write `reports.js`: the reports of a folder in order, which each of them reads for its links.
+
+    A page on disc may load a script, but neither list its folder nor read another file.
+    """
+    found = sorted(out.rglob("*_dseg.json"))
+    reports = [path.with_name(path.name.replace("_dseg.json", "_report.html")) for path in found]
+    listed = [
+        [path.name.removesuffix("_report.html"), quote(path.relative_to(out).as_posix())]
+        for path in reports
+        if path.is_file()
+    ]
+    write_text(out / LIST, f"{LIST_BEGINS}{json.dumps(listed, indent=0, ensure_ascii=False)};\n")
 
 
 def check_foreign(out):
@@ -211,6 +238,27 @@ def _cell(row, column):
     )
 
 
+_LINKS = """<nav class="patchseg-links" data-name="{name}" hidden>
+<style>.patchseg-links {{ display: flex; gap: 1.5rem; padding: 1rem 0 0 64px;
+  font: 15px/1.5 system-ui, sans-serif; }}
+.patchseg-links[hidden], .patchseg-links a:not([href]) {{ display: none; }}</style>
+<a href="{home}index.html">all images</a>
+<a rel="prev">← <span></span></a><a rel="next"><span></span> →</a></nav>
+<script src="{home}reports.js"></script>
+<script>
+if (typeof patchsegReports !== "undefined") {{
+  const links = document.querySelector(".patchseg-links");
+  const here = patchsegReports.findIndex(([name]) => name === links.dataset.name);
+  for (const [rel, other] of [["prev", here - 1], ["next", here + 1]]) {{
+    const link = links.querySelector(`[rel=${{rel}}]`), found = patchsegReports[other];
+    if (here < 0 || !found) continue;
+    link.href = "{home}" + found[1];
+    link.querySelector("span").textContent = found[0];
+  }}
+  links.hidden = false;
+}}
+</script>
+"""
 _MARKS = {"good": "●", "look": "▲", "bad": "■", "failed": "✕"}
 _TEMPLATE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>patchseg: {n} images</title>

@@ -59,16 +59,3 @@ def test_slices_of_a_mosaic_can_be_chosen():
     image[4:16, 4:20, 4:18] = 0.5
     figure = figures.mosaic(image, (image > 0).astype(np.uint8), (1, 1, 1), "coronal", at=[7, 12])
     assert [axes.get_title() for axes in figure.axes[:2]] == ["y = 7", "y = 12"]
-
-
-def test_outlines_show_each_mask_in_each_view():
-    from conftest import ball_head
-
-    image, brain = ball_head((40, 36, 30))
-    masks = {"brain": brain, "other": np.roll(brain, 3, 0)}
-    figure = figures.outlines(image / 100, masks, (1, 1, 2), 4, "a ball")
-    panels = [axes for axes in figure.axes if axes.images]
-    assert len(panels) == 12 and all(len(axes.collections) == 2 for axes in panels[4:])
-    assert [text.get_text() for text in figure.legends[0].texts] == ["brain", "other"]
-    empty = figures.outlines(image / 100, {"none": brain & False}, (1, 1, 2), 3)
-    assert not any(axes.collections for axes in empty.axes)

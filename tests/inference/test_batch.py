@@ -404,9 +404,10 @@ def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, mon
     assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
 
 
-@pytest.mark.parametrize(
-    "name", ["a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz", "qc.tsv", "volumes.tsv", "index.html"]
-)
+@pytest.mark.parametrize("name", [
+    "a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz",
+    "qc.tsv", "volumes.tsv", "index.html", "reports.js",
+])  # fmt: skip
 def test_files_of_others_stay(network, folder, tmp_path, monkeypatch, capsys, name):
     out = tmp_path / "out"
     out.mkdir()
@@ -551,6 +552,7 @@ def _open_in_browser(out):
         assert "Traceback" not in page.inner_text("body") and "segment_file" not in page.inner_text(
             "body"
         )
+        _use(page, out)
         page.goto((out / "index.html").as_uri())
 
         def names():
@@ -565,6 +567,53 @@ def _open_in_browser(out):
         page.wait_for_url("**/a_report.html")
         chromium.close()
     assert not errors
+
+
+def _use(page, out):
+    """Move the slider of a report, hide its lines and follow its links."""
+    slice_, lines = page.locator(".slice"), page.locator(".lines")
+    before = slice_.screenshot()
+    slice_.click()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("output").text_content() == "17" and slice_.screenshot() != before
+    page.uncheck("input[type=checkbox]")
+    assert lines.is_hidden()
+    assert [link.is_visible() for link in page.locator("nav a").all()] == [True, False, True]
+    page.click("nav [rel=next]")
+    page.wait_for_url("**/b_report.html")
+    page.click("nav [rel=prev]")
+    page.wait_for_url("**/a_report.html")
+    page.click("nav a:first-of-type")
+    page.wait_for_url("**/index.html")
+
+
+def test_a_report_is_one_small_page_that_lists_no_code(network, folder, tmp_path, monkeypatch):
+    (folder / "a.nii.gz").rename(folder / "sub-1_ses-2_T1w.nii.gz")
+    images, out = (folder / "sub-1_ses-2_T1w.nii.gz", folder / "b.nii.gz"), tmp_path / "out"
+    assert run(monkeypatch, *images, "--out", out) == 0
+    deep = "sub-1/ses-2/anat/sub-1_ses-2_report.html"
+    page, beside = (out / deep).read_text(), (out / "b_report.html").read_text()
+    assert len(page) < 2.5e6 and "http://" not in page.replace("http://www.w3.org", "")
+    assert "segment_file" not in page and "Traceback" not in page and "patchseg-slices" in page
+    assert 'src="../../../reports.js"' in page and 'href="../../../index.html"' in page
+    assert 'src="reports.js"' in beside and 'data-name="b"' in beside
+    listed = (out / "reports.js").read_text()
+    assert listed.startswith("const patchsegReports = ") and listed.endswith(";\n")
+    assert json.loads(listed[24:-2]) == [["b", "b_report.html"], ["sub-1_ses-2", deep]]
+    assert (out / "log" / "b.txt").read_text() == ""
+
+
+def test_a_report_that_fails_is_a_failed_image_whose_log_says_why(
+    network, folder, tmp_path, monkeypatch, capsys
+):
+    from patchseg import figures
+
+    monkeypatch.setattr(figures, "slider", lambda *_: 1 / 0)
+    assert run(monkeypatch, folder / "a.nii.gz", "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "report: ZeroDivisionError: division by zero (cell cell-06; other messages:" in said
+    assert "ZeroDivisionError" in (tmp_path / "out" / "log" / "a.txt").read_text()
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
 
 
 def test_the_report_needs_its_notebook(monkeypatch, tmp_path):
