@@ -39,6 +39,72 @@ Precision = Annotated[
     Literal["auto", "float32", "mixed_bfloat16"],
     typer.Option(help="auto takes bfloat16 where the processor computes with it."),
 ]
+MaskPattern = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
+            " each one's folder and name. Default: found in a whole head, else what is not 0."
+        )
+    ),
+]
+Scale = Annotated[
+    list[float] | None,
+    typer.Option(
+        help=(
+            "Magnification; repeat it to average several. 1 shows brains at the size of the"
+            " training."
+        )
+    ),
+]
+N4 = Annotated[
+    bool,
+    typer.Option(
+        "--n4", help="Correct a strong bias field first (needs: pip install 'patchseg[ants]')."
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        help="Let slices pass in overlapping tiles of this many pixels, if memory is short."
+    ),
+]
+Sharpen = Annotated[
+    bool,
+    typer.Option(
+        help=(
+            "Let the image's own intensities move the borders, and what the weights were taught"
+            " of them."
+        )
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Images at a time; each takes a process of about 1.5 GB (with a queue: a job).",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is there already.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")]
+Report = Annotated[bool, typer.Option(help="Write an HTML report of each image.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "Let other machines do the work: address of a Dask scheduler (tcp://head:8786), or"
+            " slurm, pbs or sge (needs: pip install 'patchseg[cluster]')."
+        ),
+        show_default=False,
+    ),
+]
+ClusterSettings = Annotated[
+    Path | None,
+    typer.Option(
+        help="Settings of the queue: Dask's configuration (YAML), its section jobqueue.",
+        show_default=False,
+    ),
+]
 
 
 def compute_with(threads):

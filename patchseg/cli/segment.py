@@ -1,19 +1,12 @@
-"""The command `patchseg segment`."""
+"""The command `patchseg segment`, and what it shares with `patchseg bids`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from patchseg.cli.options import (
-    Extract,
-    NanAsBackground,
-    Precision,
-    Threads,
-    Volume,
-    Weights,
-    compute_with,
-)
+from patchseg.cli import options
 from patchseg.core.errors import InputError
 
 
@@ -28,61 +21,23 @@ def segment(
     out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.")] = Path(
         "derivatives/patchseg"
     ),
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
-                " each one's folder and name. Default: found in a whole head, else what is not 0."
-            )
-        ),
-    ] = None,
-    weights: Weights = None,
-    scale: Annotated[
-        list[float] | None,
-        typer.Option(
-            help=(
-                "Magnification; repeat it to average several. 1 shows brains at the size of the"
-                " training."
-            )
-        ),
-    ] = None,
-    volume: Volume = None,
-    nan_as_background: NanAsBackground = False,
-    extract: Extract = "auto",
-    n4: Annotated[
-        bool,
-        typer.Option(
-            "--n4", help="Correct a strong bias field first (needs: pip install 'patchseg[ants]')."
-        ),
-    ] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            help="Let slices pass in overlapping tiles of this many pixels, if memory is short."
-        ),
-    ] = None,
-    sharpen: Annotated[
-        bool,
-        typer.Option(
-            help=(
-                "Let the image's own intensities move the borders, and what the weights were taught"
-                " of them."
-            )
-        ),
-    ] = True,
-    threads: Threads = None,
-    precision: Precision = "auto",
-    jobs: Annotated[
-        int, typer.Option(min=1, help="Images at a time; each takes a process of about 1.5 GB.")
-    ] = 1,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do again what is there already.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be done.")
-    ] = False,
-    report: Annotated[bool, typer.Option(help="Write an HTML report of each image.")] = True,
+    mask: options.MaskPattern = None,
+    weights: options.Weights = None,
+    scale: options.Scale = None,
+    volume: options.Volume = None,
+    nan_as_background: options.NanAsBackground = False,
+    extract: options.Extract = "auto",
+    n4: options.N4 = False,
+    tile: options.Tile = None,
+    sharpen: options.Sharpen = True,
+    threads: options.Threads = None,
+    precision: options.Precision = "auto",
+    jobs: options.Jobs = 1,
+    cluster: options.Cluster = None,
+    cluster_settings: options.ClusterSettings = None,
+    overwrite: options.Overwrite = False,
+    dry_run: options.DryRun = False,
+    report: options.Report = True,
 ):
     """Segment brain MRI into CSF, GM and WM, each image on its own grid.
 
@@ -98,33 +53,13 @@ def segment(
     volumes (mm³), a record (.json) and a report (.html). For all: volumes.tsv, qc.tsv, index.html.
     A second run does only what is missing, or was made with other settings. Paths are relative to
     the current folder; {folder}, {stem} (the name without extension) and {name} (without the BIDS
-    suffix, too) are filled in for each image.
+    suffix, too) are filled in for each image. With --cluster the workers read and write the same
+    folders.
 
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
     qc.tsv), 2 the command could not start.
     """
-    from patchseg.core import runtime
-
-    if threads:
-        runtime.set_threads(threads)
-    with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
-        from patchseg import checkpoint
-        from patchseg.images import bias
-        from patchseg.inference import batch, inputs, outputs, segmentation
-
-    segmentation.check_settings(tuple(scale or (1.0,)), tile, extract)
-    if checkpoint.finds_brains(weights or checkpoint.SHIPPED):
-        raise InputError(
-            f"{weights}: weights that find the brain in a head; name weights that know tissues"
-        )
-    if n4:
-        bias.load_ants()  # says how to install it, before the work
-    found = inputs.find(images)
-    brains = inputs.masks(found, mask)
-    if mask and "{" in mask:
-        found, brains = inputs.without_masks(found, brains)
-    inputs.check_names(found, out)
-    options = {
+    settings = {
         "weights": weights,
         "scales": tuple(scale or (1.0,)),
         "volume": volume,
@@ -137,26 +72,87 @@ def segment(
         "precision": precision,
         "overwrite": overwrite,
     }
+    check(settings)
+    from patchseg.inference import inputs, outputs
+
+    found, brains = with_masks(inputs.find(images), out, mask)
     if dry_run:
-        for image, what in batch.plan(found, out, brains, options):
-            print(f"{image}  {what}")
+        show_plan(found, out, brains, settings)
         return
-    outcomes = batch.run(found, out, brains, jobs, report, _one, **options)
+    work = {"jobs": jobs, "cluster": cluster, "cluster_settings": cluster_settings}
+    outcomes = run(found, out, brains, settings, report, **work)
+    if report and len(outcomes) == 1 and not outcomes[0].failed:
+        print(outputs.Place(outcomes[0].image, out).report)
+        return
+    finish(outcomes, f"see {out / 'index.html'}")
+
+
+def check(settings):
+    """Stop before the work if settings of `outputs.segment_file` cannot be used."""
+    from patchseg.core import runtime
+
+    if settings["threads"]:
+        runtime.set_threads(settings["threads"])
+    with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
+        from patchseg import checkpoint
+        from patchseg.images import bias
+        from patchseg.inference import segmentation
+
+    weights = settings["weights"]
+    segmentation.check_settings(settings["scales"], settings["tile"], settings["extract"])
+    if checkpoint.finds_brains(weights or checkpoint.SHIPPED):
+        raise InputError(
+            f"{weights}: weights that find the brain in a head; name weights that know tissues"
+        )
+    if settings["n4"]:
+        bias.load_ants()  # says how to install it, before the work
+
+
+def with_masks(found, out, mask):
+    """Return the images that are no masks, and the mask of each (see `inputs.masks`)."""
+    from patchseg.inference import inputs
+
+    brains = inputs.masks(found, mask)
+    if mask and "{" in mask:
+        found, brains = inputs.without_masks(found, brains)
+    inputs.check_names(found, out)
+    return found, brains
+
+
+def show_plan(found, out, brains, settings):
+    """Print what a run would do."""
+    from patchseg.inference import batch
+
+    for image, what in batch.plan(found, out, brains, settings):
+        print(f"{image}  {what}")
+
+
+def run(found, out, brains, settings, report, *, jobs, cluster, cluster_settings, tables=True):
+    """Segment images here or on a cluster; see `batch.run`."""
+    from patchseg.inference import batch
+    from patchseg.inference import cluster as clusters
+
+    if cluster_settings and not cluster:
+        raise InputError(f"--cluster-settings {cluster_settings}: name a --cluster, too")
+    there = clusters.connected(cluster, jobs, cluster_settings) if cluster else nullcontext()
+    with there as client:
+        return batch.run(
+            found, out, brains, jobs, report, _one, tables=tables, client=client, **settings
+        )
+
+
+def finish(outcomes, hint):
+    """Print how many images have a result; exit code 1 if some have none."""
     failed = sum(one.failed for one in outcomes)
     if len(outcomes) > 1 or failed:
-        print(
-            f"{len(outcomes) - failed} of {len(outcomes)} images segmented; see"
-            f" {out / 'index.html'}"
-        )
-    elif report:
-        print(outputs.Place(outcomes[0].image, out).report)
+        print(f"{len(outcomes) - failed} of {len(outcomes)} images segmented; {hint}")
     if failed:
         raise typer.Exit(1)
 
 
-def _one(image, out, mask, with_report, options):
+def _one(image, out, mask, with_report, settings):
     """Segment one image, perhaps in a process of its own, without TensorFlow's greeting."""
-    compute_with(options["threads"])
+    options.compute_with(settings["threads"])
     from patchseg.inference import batch
 
-    return batch.segment_one(image, out, mask, with_report, options)
+    return batch.segment_one(image, out, mask, with_report, settings)

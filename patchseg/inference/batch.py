@@ -2,7 +2,8 @@
 
 import sys
 import tempfile
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -10,7 +11,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
-from patchseg.inference import outputs, report
+from patchseg.inference import cluster, outputs, report, unfinished
 from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
@@ -18,6 +19,8 @@ KILLED = (
     "its process was killed, probably because memory ran out; use fewer --jobs, then run the same"
     " command again"
 )
+TRIES = 2
+"""On a cluster, so often an image may take its worker with it before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Outcome:
         return self.status == FAILED
 
 
-def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
+def run(
+    images, out, masks, jobs=1, with_report=True, one=None, tables=True, client=None, **options
+):
     """Segment images, one after the other or several at a time, and write tables and an index.
 
     Parameters
@@ -52,6 +57,11 @@ def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
         Write an HTML report of each.
     one : callable, optional
         Called in the place of `segment_one`, with its arguments, in each process.
+    tables : bool
+        Write what tells of all images of the folder; without it nothing is written that belongs to
+        another image.
+    client : distributed.Client, optional
+        Of a cluster (see `cluster.connected`) that does the work in the place of this machine.
     **options
         Of `outputs.segment_file`.
 
@@ -61,37 +71,76 @@ def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
         In the order of the images.
     """
     _check_writable(out)
+    work = (one or segment_one, images, out, masks, with_report)
+    done = _here(*work, jobs, options) if client is None else _there(*work, client, options)
+    outcomes = _outcomes(images, out, done)
+    if tables:
+        names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
+        report.cohort(
+            out,
+            {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
+            {names[outcome.image] for outcome in outcomes if not outcome.failed},
+        )
+        report.write_list(out)
+    return outcomes
+
+
+def _here(one, images, out, masks, with_report, jobs, options):
+    """Yield the number and the outcome of each image, done by processes of this machine."""
     processes = min(jobs, len(images))
     if processes > 1 and options.get("threads") is None:
         options["threads"] = max(1, joblib.cpu_count() // processes)
     tasks = [
-        joblib.delayed(one or segment_one)(image, out, mask, with_report, options)
+        joblib.delayed(attempt)(one, image, out, mask, with_report, options)
         for image, mask in zip(images, masks, strict=True)
     ]
-    workers = joblib.Parallel(n_jobs=processes, return_as="generator")
-    outcomes = _outcomes(images, workers(tasks))
-    names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
-    report.cohort(
-        out,
-        {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
-        {names[outcome.image] for outcome in outcomes if not outcome.failed},
-    )
-    report.write_list(out)
-    return outcomes
+    yield from enumerate(joblib.Parallel(n_jobs=processes, return_as="generator")(tasks))
 
 
-def _outcomes(images, done):
+def _there(one, images, out, masks, with_report, client, options):
+    """Yield the number and the outcome of each image, done by a cluster, as they come.
+
+    Its workers have another current folder, so that paths are absolute on the way.
+    """
+    run_id, options = uuid.uuid4().hex, options | {"weights": _absolute(options.get("weights"))}
+    calls = [
+        (one, _absolute(image), _absolute(out), _absolute(mask), with_report, options, run_id)
+        for image, mask in zip(images, masks, strict=True)
+    ]
+    for number, done in cluster.results(client, attempt, calls):
+        image, sent = images[number], str(_absolute(images[number]))
+        if isinstance(done, Exception):
+            done = _not_done(image, done)
+        yield number, replace(done, image=image, reasons=done.reasons.replace(sent, str(image)))
+
+
+def _not_done(image, error):
+    said = f"{image}: {error}" if isinstance(error, InputError) else why(image, error)
+    return Outcome(image, FAILED, reasons=said)
+
+
+def _absolute(path):
+    return None if path is None else Path(path).absolute()
+
+
+def _outcomes(images, out, done):
     """Say what becomes of each image as soon as it is known, and list it."""
-    outcomes = []
+    outcomes, lost = {}, ""
     try:
-        for outcome in progress(done, "images", len(images)) if len(images) > 1 else done:
+        for number, outcome in progress(done, "images", len(images)) if len(images) > 1 else done:
             say(_line(outcome), sys.stderr if outcome.failed else sys.stdout)
-            outcomes.append(outcome)
+            outcomes[number] = outcome
     except TerminatedWorkerError:
-        for image in images[len(outcomes) :]:
-            outcomes.append(Outcome(image, FAILED, reasons=f"{image}: {KILLED}"))
-            say(_line(outcomes[-1]), sys.stderr)
-    return outcomes
+        lost = KILLED
+    except cluster.LostError as error:
+        lost = str(error)
+    for number, image in enumerate(images):
+        if number not in outcomes:
+            outcomes[number] = Outcome(image, FAILED, reasons=f"{image}: {lost}")
+            say(_line(outcomes[number]), sys.stderr)
+        if outcomes[number].failed:
+            unfinished.fail(outputs.Place(image, out), outcomes[number].reasons)
+    return [outcomes[number] for number in range(len(images))]
 
 
 def _check_writable(out):
@@ -114,6 +163,33 @@ def _line(outcome):
         f"{outcome.status}  {outcome.image}  {outcome.verdict}"
         f"{': ' if outcome.reasons else ''}{outcome.reasons}{head}"
     )
+
+
+def attempt(one, image, out, mask, with_report, options, run_id=None):
+    """Call `one` for an image, and keep on disc that it was started, until it has a result.
+
+    Parameters
+    ----------
+    one : callable
+        See `segment_one`, and the other arguments there.
+    run_id : str, optional
+        Of a command whose workers may be killed: an image that was there `TRIES` times is not begun
+        again.
+
+    Returns
+    -------
+    outcome : Outcome
+    """
+    place = outputs.Place(image, out)
+    if unfinished.start(place, run_id) > TRIES:
+        outcome = Outcome(image, FAILED, reasons=f"{image}: {cluster.killed(TRIES)}")
+    else:
+        outcome = one(image, out, mask, with_report, options)
+    if outcome.failed:
+        unfinished.fail(place, outcome.reasons)
+    else:
+        unfinished.end(place)
+    return outcome
 
 
 def segment_one(image, out, mask, with_report, options):

@@ -68,18 +68,13 @@ def _is_result(path):
 
 def _in_folder(folder):
     """List the images of a folder, or of the BIDS dataset that it is."""
-    anat = [
-        path
-        for pattern in ("sub-*/anat", "sub-*/ses-*/anat")
-        for path in sorted(folder.glob(pattern))
-        if path.is_dir()
-    ]
+    anat = anat_folders(folder)
     if anat:
         found = [image for path in anat for image in _in_session(path)]
         wanted = " or ".join(f"*_{suffix}" for suffix in SUFFIXES)
         none = f"{folder}: a BIDS dataset without any {wanted} image; name the files themselves"
     else:
-        found = [path for path in _images(folder) if not _is_result(path)]
+        found = images_in(folder)
         none = (
             f"{folder}: no image ({', '.join(volume.EXTENSIONS)}) and no BIDS subject (sub-*/anat)"
             " in it; name another folder"
@@ -89,17 +84,28 @@ def _in_folder(folder):
     return found
 
 
+def anat_folders(dataset, subject="sub-*"):
+    """List the folders of a BIDS dataset that hold anatomical images, one a session."""
+    return [
+        path
+        for pattern in (f"{subject}/anat", f"{subject}/ses-*/anat")
+        for path in sorted(dataset.glob(pattern))
+        if path.is_dir()
+    ]
+
+
 def _in_session(anat):
     """List the images of the first suffix (see `SUFFIXES`) that a session has."""
     for suffix in SUFFIXES:
-        found = [
-            path
-            for path in _images(anat)
-            if outputs.stem(path).endswith(f"_{suffix}") and not _is_result(path)
-        ]
+        found = [path for path in images_in(anat) if outputs.stem(path).endswith(f"_{suffix}")]
         if found:
             return found
     return []
+
+
+def images_in(folder):
+    """List the images of a folder; masks beside them and results are none."""
+    return [path for path in _images(folder) if not _is_result(path)]
 
 
 def _images(folder):

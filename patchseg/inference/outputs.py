@@ -27,6 +27,18 @@ FOREIGN = (
 MAPS = ("uncertainty", "disagreement")
 RUN = ("command", "seconds", "peak_memory_mb")
 """Of the provenance, what belongs to one run."""
+NOT_BIDS = (
+    "*.html",
+    "*.js",
+    "*.png",
+    "*_map.nii.gz",
+    "*_volumes.tsv",
+    "qc.tsv",
+    "volumes.tsv",
+    "log",
+    "thumbnails",
+)
+"""What the BIDS validator is told to leave out, because the standard has no name for it."""
 KEPT, DONE, AGAIN = "kept", "done", "done again: other "
 _BIDS = re.compile(
     r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?"
@@ -152,7 +164,12 @@ def fulfil(image, out, mask=None, weights=None, *, overwrite=False, **settings):
     place = Place(image, out)
     status = needed(place, mask, request(image, mask, weights, **settings), overwrite)
     if status != KEPT:
-        write(segment(image, mask, weights, **settings), place)
+        made = segment(image, mask, weights, **settings)
+        write(made, place)
+        try:
+            return read(place), status
+        except FileNotFoundError:  # the same command runs twice, and the other one writes, too
+            return made, status
     return read(place), status
 
 
@@ -310,15 +327,26 @@ def _record(result, place):
     }
 
 
-def describe(out):
-    """Write what belongs to the folder as a whole: its BIDS description and the table of labels."""
+def describe(out, sources=None):
+    """Write what belongs to the folder as a whole, where it is not there yet.
+
+    Its BIDS description, the table of labels, and what BIDS does not know.
+
+    Parameters
+    ----------
+    out : Path
+    sources : dict, optional
+        Of the description: where the images come from.
+    """
+    if not (out / ".bidsignore").is_file():
+        write_text(out / ".bidsignore", "\n".join(NOT_BIDS) + "\n")
     if not (out / "dataset_description.json").is_file():
         description = {
             "Name": "patchseg tissue segmentation",
             "BIDSVersion": "1.9.0",
             "DatasetType": "derivative",
             "GeneratedBy": [{"Name": "patchseg", "Version": __version__}],
-        }
+        } | (sources or {})
         write_text(out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
     if not (out / "dseg.tsv").is_file():
         names = {"CSF": "cerebrospinal fluid", "GM": "grey matter", "WM": "white matter"}

@@ -11,7 +11,8 @@ from patchseg.cli import main
 
 DEVELOPERS = ("sample", "check", "strip", "stage", "across")
 COMMAND_ONLY = {  # what only a command needs: files, folders and what it prints
-    "segment": {"images", "out", "jobs", "overwrite", "dry_run", "report"},
+    "segment": {"images", "out", "jobs", "cluster", "cluster_settings"}
+    | {"overwrite", "dry_run", "report"},
     "suggest": {"out"},
     "adapt": {"files"},
 }

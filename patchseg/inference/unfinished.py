@@ -1,0 +1,88 @@
+"""Images without a result, on disc: what was started and did not end, what failed, and why.
+
+Each image has a file of its own, so that many processes may write at once.
+"""
+
+import json
+from contextlib import suppress
+
+from patchseg.core.files import write_text
+
+ENDS = "_unfinished.json"
+STARTED = (
+    "was started and did not end: it is running still, or its process was killed (memory or time of"
+    " its job); run its command again"
+)
+
+
+def path(place):
+    """Return the file that tells of an image (`outputs.Place`) without a result."""
+    return place.out / "log" / f"{place.name}{ENDS}"
+
+
+def start(place, run=None):
+    """Note that an image was started.
+
+    Parameters
+    ----------
+    place : patchseg.inference.outputs.Place
+    run : str, optional
+        Names the command, where an image may be started by it more than once.
+
+    Returns
+    -------
+    tries : int
+        How often this run has started the image, this time included.
+    """
+    before = _read(path(place)) if run else {}
+    tries = 1 + (before.get("tries", 0) if before.get("run") == run else 0)
+    _write(place, STARTED, {"run": run, "tries": tries})
+    return tries
+
+
+def fail(place, reasons):
+    """Note that an image failed, and why."""
+    _write(place, reasons, {})
+
+
+def end(place):
+    """Note that an image has a result."""
+    with suppress(OSError):
+        path(place).unlink(missing_ok=True)
+
+
+def find(out):
+    """Return the images without a result in a folder.
+
+    Parameters
+    ----------
+    out : Path
+
+    Returns
+    -------
+    reasons : dict of str to str
+        By the names of the images. One that was started again while its earlier result is whole is
+        none of them.
+    """
+    found = {}
+    for one in sorted((out / "log").glob(f"*{ENDS}")):
+        note = _read(one)
+        again = note.get("tries") and (out / str(note.get("record"))).is_file()
+        if isinstance(note.get("reasons"), str) and not again:
+            found[one.name.removesuffix(ENDS)] = note["reasons"]
+    return found
+
+
+def _write(place, reasons, more):
+    note = {"image": str(place.image), "record": place.record.relative_to(place.out).as_posix()}
+    with suppress(OSError):  # what cannot be written is said by what writes the results
+        text = json.dumps(note | {"reasons": reasons} | more, ensure_ascii=False, indent=2)
+        write_text(path(place), text + "\n")
+
+
+def _read(file):
+    try:
+        note = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
