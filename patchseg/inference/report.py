@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-import nbformat
 import pandas as pd
 
 from patchseg.core.errors import InputError
@@ -70,6 +69,8 @@ def to_html(executed, title, home=""):
         Relative address of the folder of the results: '' or '../../'. The list of reports there
         (see `write_list`), if there is one, gives the page its links to others.
     """
+    import nbformat  # takes seconds; not at the start of every command
+
     executed.metadata["title"] = title
     for cell in executed.cells:
         if cell.cell_type == "code":
