@@ -2,13 +2,28 @@
 
 import ast
 import io
+import sys
 import traceback
 from base64 import b64encode
 from contextlib import redirect_stderr, redirect_stdout
-
-import nbformat
+from importlib import import_module
 
 from patchseg.core.errors import InputError
+
+
+def _quickly(library, slow):
+    """Import a library without one that it can do without, and that takes seconds."""
+    if library in sys.modules or slow in sys.modules:
+        return import_module(library)
+    sys.modules[slow] = None
+    try:
+        return import_module(library)
+    finally:
+        del sys.modules[slow]
+
+
+# jsonschema would build the grammar of web addresses, which takes 3 s; no notebook has any
+nbformat = _quickly("nbformat", "rfc3987_syntax")
 
 
 def run(notebook, values, title, log, without=()):

@@ -69,7 +69,7 @@ def to_html(executed, title, home=""):
         Relative address of the folder of the results: '' or '../../'. The list of reports there
         (see `write_list`), if there is one, gives the page its links to others.
     """
-    import nbformat  # takes seconds; not at the start of every command
+    from patchseg.inference.cells import nbformat
 
     executed.metadata["title"] = title
     for cell in executed.cells:
