@@ -43,7 +43,7 @@ def contents(folder):
     return {
         path: path.stat().st_mtime_ns
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".html"
+        if path.is_file() and path.suffix not in (".html", ".js")
     }
 
 
@@ -516,7 +516,7 @@ def test_the_command_by_itself_writes_reports_that_a_browser_shows(folder, tmp_p
     )
     record = json.loads((out / "a_dseg.json").read_text())
     assert record["request"]["weights_sha256"] == record["provenance"]["weights_sha256"]
-    assert not [path for path in out.rglob("*") if path.name.startswith(".")]
+    assert not [path for path in out.rglob(".*") if path.name != ".bidsignore"]
     _open_in_browser(out)
 
 
@@ -613,7 +613,7 @@ def test_a_report_that_fails_is_a_failed_image_whose_log_says_why(
     said = capsys.readouterr().err
     assert "report: ZeroDivisionError: division by zero (cell cell-06; other messages:" in said
     assert "ZeroDivisionError" in (tmp_path / "out" / "log" / "a.txt").read_text()
-    assert not [path for path in (tmp_path / "out").rglob("*") if path.name.startswith(".")]
+    assert not [path for path in (tmp_path / "out").rglob(".*") if path.name != ".bidsignore"]
 
 
 def test_the_report_needs_its_notebook(monkeypatch, tmp_path):
