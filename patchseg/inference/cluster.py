@@ -14,6 +14,8 @@ from patchseg.core.progress import say
 
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 """Names to give in the place of a scheduler's address, and their classes in dask-jobqueue."""
+WAIT = "10s"
+"""For an answer of the scheduler."""
 _ALONE = threading.Lock()
 """Of a worker: its memory is for one image, however many threads it has."""
 
@@ -52,14 +54,14 @@ def connected(where, jobs=1, settings=None):
     InputError
         If Dask is not installed, no scheduler answers, or the queue's settings lack something.
     """
-    dask, distributed = _dask()
-    with dask.config.set(_read(settings)):
+    dask, distributed = _dask(where in QUEUES)
+    with dask.config.set(dask.config.merge(dask.config.config, _read(settings))):
         if where in QUEUES:
             with _queue(where, jobs) as started, distributed.Client(started) as client:
                 yield client
             return
         try:
-            client = distributed.Client(where, timeout="10s", set_as_default=False)
+            client = distributed.Client(where, timeout=WAIT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"--cluster {where}: no Dask scheduler answers there ({error}); start one with"
@@ -69,14 +71,18 @@ def connected(where, jobs=1, settings=None):
             yield client
 
 
-def _dask():
+def _dask(queue):
+    """Import Dask, and what brings the default settings of queues."""
     try:
         import dask
         import distributed
+
+        if queue:
+            import dask_jobqueue  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "--cluster needs Dask, which is not installed; pip install 'patchseg[cluster]' here and"
-            " for the workers"
+            f"--cluster needs {error.name}, which is not installed; pip install 'patchseg[cluster]'"
+            " here and for the workers"
         ) from error
     return dask, distributed
 
@@ -96,20 +102,16 @@ def _read(settings):
 def _queue(where, jobs):
     """Start a cluster whose workers are jobs of a queue."""
     import dask
+    import dask_jobqueue
 
-    try:
-        import dask_jobqueue
-    except ImportError as error:
-        raise InputError(
-            f"--cluster {where} needs dask-jobqueue; pip install 'patchseg[cluster]'"
-        ) from error
     try:
         processes = dask.config.get(f"jobqueue.{where}.processes", None) or 1
         started = getattr(dask_jobqueue, QUEUES[where])(processes=processes)
     except (ValueError, TypeError) as error:
+        said = str(error).partition(", for")[0]
         raise InputError(
-            f"--cluster {where}: {error}; write cores, memory and walltime below 'jobqueue:"
-            f" {where}:' in a file (--cluster-settings)"
+            f"--cluster {where}: {said}; write cores, memory and walltime below 'jobqueue: {where}:'"
+            " in a file (--cluster-settings)"
         ) from error
     started.scale(jobs=jobs)
     return started

@@ -33,10 +33,10 @@ NOT_BIDS = (
     "*.png",
     "*_map.nii.gz",
     "*_volumes.tsv",
+    "volumes*.tsv",
     "qc.tsv",
-    "volumes.tsv",
+    "look_first.tsv",
     "log",
-    "thumbnails",
 )
 """What the BIDS validator is told to leave out, because the standard has no name for it."""
 KEPT, DONE, AGAIN = "kept", "done", "done again: other "

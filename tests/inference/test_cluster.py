@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 
 import pytest
 from conftest import ball_brain, write_nifti
 from in_worker import kill_some, segment_ball
 
-from patchseg.inference import batch, unfinished
+from patchseg.core import source
+from patchseg.core.errors import InputError
+from patchseg.inference import batch, cluster, unfinished
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -86,3 +89,56 @@ def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(tmp_path, mon
     assert "waiting for the first worker of tcp://127.0.0.1" in capsys.readouterr().out
     assert [one.status for one in run(images, Path("out"))] == ["kept", "done"]
     assert unfinished.find(Path("out")) == {}
+
+
+def test_workers_of_a_queue_are_jobs_with_these_settings(tmp_path):
+    settings = tmp_path / "queue.yaml"
+    text = "jobqueue:\n  {}:\n    cores: 4\n    memory: 8GB\n    walltime: '01:00:00'\n"
+    for queue, line in (("slurm", "--cpus-per-task=4"), ("pbs", "ncpus=4"), ("sge", "h_rt=01:00")):
+        settings.write_text(text.format(queue))
+        with cluster.connected(queue, 0, settings) as client:
+            script = client.cluster.job_script()
+        assert line in script and "--nthreads 4 " in script and "--nworkers" not in script
+    settings.write_text("jobqueue:\n  slurm:\n    cores: 4\n")
+    with pytest.raises(InputError, match="memory per job you want to use; write cores, memory"):
+        cluster.connected("slurm", 1, settings).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a: [", "cannot be read as YAML"), ("- 1", "holds no settings"), (None, "cannot be read")],
+)
+def test_odd_settings_are_refused(tmp_path, text, says):
+    if text:
+        (tmp_path / "queue.yaml").write_text(text)
+    with pytest.raises(InputError, match=says):
+        cluster.connected("slurm", 1, tmp_path / "queue.yaml").__enter__()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nothing://x", "tcp://127.0.0.1:70000"])
+def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
+    monkeypatch.setattr(cluster, "WAIT", "0.3s")
+    with pytest.raises(InputError, match=f"--cluster {address}: no Dask scheduler answers"):
+        cluster.connected(address).__enter__()
+
+
+@pytest.mark.parametrize("module", ["distributed", "dask_jobqueue"])
+def test_without_dask_the_error_says_how_to_install_it(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r"pip install 'patchseg\[cluster\]'"):
+        cluster.connected("slurm").__enter__()
+
+
+def test_a_worker_with_another_version_computes_nothing(monkeypatch):
+    worker = SimpleNamespace(address="tcp://a:1", state=SimpleNamespace(nthreads=1))
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    with pytest.raises(InputError, match="tcp://a:1 has patchseg .*, the command 0.0; install"):
+        cluster._work("0.0", pytest.fail, ())
+
+
+def test_what_workers_run_fetches_nothing():
+    """Only the zoo downloads, and no weights."""
+    names = {
+        path.name for path in source.closure("patchseg.inference.batch", "patchseg.cli.segment")
+    }
+    assert {"batch.py", "networks.py", "checkpoint.py"} <= names and "zoo.py" not in names
