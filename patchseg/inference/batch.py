@@ -10,7 +10,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
-from patchseg.inference import outputs, report
+from patchseg.inference import cohort, outputs, report, thumbnail
 from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
@@ -71,11 +71,15 @@ def run(images, out, masks, jobs=1, with_report=True, one=None, **options):
     workers = joblib.Parallel(n_jobs=processes, return_as="generator")
     outcomes = _outcomes(images, workers(tasks))
     names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
-    report.cohort(
+    first = cohort.cohort(
         out,
         {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
         {names[outcome.image] for outcome in outcomes if not outcome.failed},
     )
+    if len(images) > 1 and len(first):
+        names = ", ".join(first.image[:3])
+        more = f" and {len(first) - 3} more" if len(first) > 3 else ""
+        say(f"look first at: {names}{more}")
     return outcomes
 
 
@@ -102,7 +106,7 @@ def _check_writable(out):
         raise InputError(
             f"{out}: cannot be written to ({error.strerror}); choose another folder (--out)"
         ) from error
-    report.check_foreign(out)
+    cohort.check_foreign(out)
 
 
 def _line(outcome):
@@ -133,6 +137,8 @@ def segment_one(image, out, mask, with_report, options):
     try:
         result, status = outputs.fulfil(image, out, mask, **options)
         place = outputs.Place(image, out)
+        chosen, fill = options.get("volume"), options.get("nan_as_background", False)
+        thumbnail.write(place, result, chosen, fill)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
         brain = result.provenance.get("brain", "")
