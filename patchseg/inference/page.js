@@ -29,12 +29,12 @@ const middle = values => {
 // Return where a value lies in a panel, and the values of the ticks.
 function scale(values) {
   let low = Math.min(...values), high = Math.max(...values);
-  const room = (high - low) * .03 || Math.abs(high) * .1 || 1;
+  const room = (high - low) * .03 || 1, same = low === high && [low];
   low -= room; high += room;
   const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map(n => n * power).find(one => one >= rough), ticks = [];
   for (let n = Math.ceil(low / step); n * step <= high; n++) ticks.push(n * step);
-  return { at: value => SIZE.left + (SIZE.right - SIZE.left) * (value - low) / (high - low), ticks };
+  return { at: value => SIZE.left + (SIZE.right - SIZE.left) * (value - low) / (high - low), ticks: same || ticks };
 }
 
 // Points that would cover each other lie above and below the middle of their group's row.
@@ -61,7 +61,7 @@ function panel(measure, parent) {
   const medians = there.map(one => one.median), least = Math.min(...medians);
   const apart = least > 0 && Math.max(...medians) > 5 * least, height = SIZE.row + (apart ? SIZE.axis : 0);
   if (measure.good) html("small", `expected: ${measure.good}`, caption);
-  if (apart) html("small", "each group on its own axis", caption);
+  if (apart) html("small", "own axes", caption);
   const whole = there.length * height + (apart ? 0 : SIZE.axis);
   const plot = svg("svg", { viewBox: `0 0 ${SIZE.width} ${whole}`, "aria-hidden": "true" }, figure);
   const common = scale(measure.values.filter(value => value !== null));
@@ -78,7 +78,7 @@ function ruler(plot, axis, top, base, good) {
   svg("path", { d: `M${SIZE.left} ${base}H${SIZE.right}`, class: "axis" }, plot);
   for (const tick of axis.ticks) {
     svg("path", { d: `M${axis.at(tick)} ${base}v4`, class: "axis" }, plot);
-    svg("text", { x: axis.at(tick), y: base + 15, "text-anchor": "middle" }, plot).textContent = short(tick);
+    svg("text", { x: axis.at(tick), y: base + 15, "text-anchor": "middle" }, plot).textContent = Number(tick.toPrecision(6));
   }
   for (const limit of (good.match(/\d[\d.]*(e[+-]?\d+)?/g) || []).map(Number)) {
     const x = axis.at(limit);

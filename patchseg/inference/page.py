@@ -9,7 +9,7 @@ import pandas as pd
 
 from patchseg.core.tissues import COLOURS
 from patchseg.inference.thumbnail import ENDING
-from patchseg.inference.triage import FAR, ORDER
+from patchseg.inference.triage import FAR, ORDER, short
 
 MARKS = {"good": "●", "look": "▲", "bad": "■", "failed": "✕"}
 """Verdicts differ in shape, not only in colour."""
@@ -104,7 +104,7 @@ def _rows(out, table, about, measures, why):
                 "why": why.get(row.image, ""),
                 "group": row.group,
                 "about": _said(known.loc[at], row.group),
-                "numbers": [(_short(value), _plain(value)) for value in numbers.loc[at]],
+                "numbers": [(short(value), _plain(value)) for value in numbers.loc[at]],
             }
         )
     return rows
@@ -129,12 +129,6 @@ def _files(out, image, record):
         return link, f"data:image/webp;base64,{b64encode(thumbnail.read_bytes()).decode()}"
     except OSError:  # of an earlier version
         return link, ""
-
-
-def _short(value):
-    if not np.isfinite(value):
-        return ""
-    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def _plain(value):

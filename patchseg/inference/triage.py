@@ -97,13 +97,19 @@ def look_first(table, odd):
 
 def _told(rows):
     """Say the outliers of one image in words, the farthest first."""
-    parts = []
-    for row in rows.head(SHOWN).itertuples():
-        side = "high" if row.z > 0 else "low"
-        group = f"{row.group}; " if row.group else ""
-        parts.append(
-            f"{row.measure} of {row.value:.3g} is {side} among {row.n} images ({group}median"
-            f" {row.median:.3g}, robust z {row.z:+.1f})"
-        )
-    more = len(rows) - SHOWN
-    return "; ".join([*parts, f"{more} more outliers"] if more > 0 else parts)
+    first = rows.iloc[0]
+    parts = [
+        f"{row.measure} {short(row.value)}, median {short(row.median)}, robust z {row.z:+.1f}"
+        for row in rows.head(SHOWN).itertuples()
+    ]
+    if len(rows) > SHOWN:
+        parts.append(f"and {len(rows) - SHOWN} more")
+    group = f" ({first.group})" if first.group else ""
+    return f"outlier among {first.n} images{group}: {'; '.join(parts)}"
+
+
+def short(value):
+    """Return a number as text with about three digits, '' if it is none."""
+    if not np.isfinite(value):
+        return ""
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"

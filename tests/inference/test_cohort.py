@@ -92,7 +92,7 @@ def test_what_to_look_at_first_and_why():
     first = triage.look_first(table, triage.outliers(table, ["GM"]))
     assert first.image.tolist() == ["sub-3", "sub-5", "sub-2", "sub-8"]
     assert first.why.tolist()[:3] == ["truncated", "no brain", "unsure"]
-    assert first.why[3] == "GM of 20 is high among 8 images (median 10, robust z +6.7)"
+    assert first.why[3] == "outlier among 8 images: GM 20, median 10, robust z +6.7"
 
 
 def test_tables_and_page_of_a_cohort_with_participants(tmp_path):
