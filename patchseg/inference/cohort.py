@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from patchseg.core.errors import InputError
@@ -21,6 +22,7 @@ OWN = {
 """How the tables and the page of a folder begin."""
 SIZES = (*TISSUES, "brain")
 """What has a volume."""
+_ROW = ("image", "status", "verdict", "reasons", "seconds", "group")
 GROUPS = ("species", "group")
 """Columns of participants by which images are compared: the first of them that tells two apart."""
 
@@ -79,8 +81,7 @@ def cohort(out, failed=None, succeeded=(), participants=None):
     _write_volumes(out, found, table[["image", "verdict"]].join(sizes), about)
     in_cm3 = (sizes / 1000).rename(columns=lambda name: name.replace("_mm3", " (cm³)"))
     good = {check: text for one in reversed(found) for check, text in one.good.items()}
-    checks = table[[name for name in table if name in good]].apply(pd.to_numeric, errors="coerce")
-    measures = in_cm3.join(checks)
+    measures = in_cm3.join(table[[name for name in good if name not in (*_ROW, *in_cm3)]])
     shown = table[["image", "verdict", "reasons"]].assign(group=_group(about))
     odd = triage.outliers(shown.join(measures), list(measures))
     first = triage.look_first(shown, odd)
@@ -127,12 +128,17 @@ def _results(out):
                 continue
             row = {"image": base, "status": "done"}
             row |= {name: str(record[name]) for name in ("verdict", "reasons")}
-            checks = {one["check"]: one["value"] for one in record["qc"]}
-            good = {one["check"]: str(one.get("good", "")) for one in record["qc"]}
-            row = row | checks | row | {"seconds": record["provenance"]["seconds"]}
+            checks = {str(one["check"]): _number(one["value"]) for one in record["qc"]}
+            good = {str(one["check"]): str(one.get("good", "")) for one in record["qc"]}
+            row = row | checks | row | {"seconds": float(record["provenance"]["seconds"])}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
             continue  # not one of ours, or being written
         yield _Found(path, row, good, volumes.assign(image=base))
+
+
+def _number(value):
+    """Return the value of a check; NaN for null."""
+    return np.nan if value is None else float(value)
 
 
 def _about(images, participants):

@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from patchseg.core.tissues import COLOURS
 from patchseg.inference.thumbnail import ENDING
@@ -89,7 +88,7 @@ def _checks(measures):
 def _rows(out, table, about, measures, why):
     """Return what the table of the page shows of each image."""
     numbers = measures[[*measures.columns[: len(COLOURS) + 1], *_checks(measures)]]
-    numbers = numbers.assign(seconds=pd.to_numeric(table.seconds, errors="coerce"))
+    numbers = numbers.assign(seconds=table.seconds.astype(float))
     known = about.astype(object).where(about.notna(), "")
     rows = []
     for number, (at, row) in enumerate(table.iterrows(), start=1):
@@ -116,7 +115,7 @@ def _said(known, group):
         (name, f"{value:g}" if isinstance(value, float) else str(value))
         for name, value in known.items()
     ]
-    return ", ".join(f"{name} {text}" for name, text in texts if text not in ("", group))
+    return ", ".join(f"{name} {text}" for name, text in texts if text not in ("", "n/a", group))
 
 
 def _files(out, image, record):

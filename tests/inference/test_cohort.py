@@ -168,13 +168,36 @@ def test_the_page_loads_nothing(tmp_path):
     assert not [one for one in page.all("script") if "src" in one]
 
 
-def test_old_results_without_thumbnails_and_records_with_odd_values(tmp_path):
+def test_old_results_without_thumbnails(tmp_path):
     make_up(tmp_path, "old", uncertainty=None)
-    make_up(tmp_path, "new", uncertainty="much", picture=b"RIFF")
+    make_up(tmp_path, "new", uncertainty=None, picture=b"RIFF")
     cohort.cohort(tmp_path)
     page = Page(tmp_path)
     assert [one["src"] for one in page.all("img")] == ["data:image/webp;base64,UklGRg=="]
-    assert "uncertainty" not in [one["name"] for one in page.data["measures"]]
+    assert "uncertainty" not in [one["name"] for one in page.data["measures"]]  # no value at all
+
+
+@pytest.mark.parametrize(
+    "qc", ['[{"check": "x", "value": "much"}]', '[{"check": "x", "value": []}]', "[{}]", "3"]
+)
+def test_records_with_odd_values_are_left_alone(tmp_path, qc):
+    make_up(tmp_path, "a")
+    make_up(tmp_path, "b")
+    record = json.loads((tmp_path / "b_dseg.json").read_text()) | {"qc": json.loads(qc)}
+    (tmp_path / "b_dseg.json").write_text(json.dumps(record))
+    cohort.cohort(tmp_path)
+    assert pd.read_csv(tmp_path / "qc.tsv", sep="\t").image.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("name", ["image", "verdict", "group", "seconds", "GM (cm³)", "link"])
+def test_a_check_may_have_the_name_of_a_column(tmp_path, name):
+    make_up(tmp_path, "a")
+    record = json.loads((tmp_path / "a_dseg.json").read_text())
+    record["qc"].append({"check": name, "value": 7.0})
+    (tmp_path / "a_dseg.json").write_text(json.dumps(record))
+    cohort.cohort(tmp_path)
+    (image,) = Page(tmp_path).data["images"]
+    assert image == {"image": "a", "link": "", "verdict": "good", "group": ""}
 
 
 def test_a_folder_without_results_stays_empty(tmp_path):
