@@ -168,17 +168,16 @@ def _group(dataset, out, found):
     """Write the tables, and print what to look at first, and why."""
     from patchseg.inference import bids_app, outputs
 
-    table = bids_app.group(dataset, out)
+    table, first = bids_app.group(dataset, out)
     counts = ", ".join(f"{number} {name}" for name, number in table.verdict.value_counts().items())
     failed = int((table.status == "failed").sum())
     print(f"{len(table) - failed} of {len(table)} images have a result: {counts}")
-    doubtful = table[table.verdict != "good"]
-    if len(doubtful):
+    if len(first):
         print("look first at:")
-    for row in doubtful.head(SHOWN).itertuples():
-        print(f"  {row.verdict:6}  {row.image}  {row.reasons}")
-    if len(doubtful) > SHOWN:
-        print(f"  and {len(doubtful) - SHOWN} more in {out / 'qc.tsv'}")
+    for row in first.head(SHOWN).itertuples():
+        print(f"  {row.verdict:6}  {row.image}  {row.why}")
+    if len(first) > SHOWN:
+        print(f"  and {len(first) - SHOWN} more in {out / 'look_first.tsv'}")
     begun = set(table.image)
     never = [one.name for one in found if outputs.Place(one, out).name not in begun]
     if never:

@@ -50,7 +50,8 @@ def segment(
         patchseg segment *.nii.gz --out derivatives/ --mask '{folder}/{stem}_mask.nii.gz'
 
     For each image: labels (1 CSF, 2 GM, 3 WM), a probability map of each tissue, uncertainty,
-    volumes (mm³), a record (.json) and a report (.html). For all: volumes.tsv, qc.tsv, index.html.
+    volumes (mm³), a record (.json), a thumbnail and a report (.html). For all: the page index.html;
+    volumes.tsv, volumes_wide.tsv, qc.tsv and look_first.tsv.
     A second run does only what is missing, or was made with other settings. Paths are relative to
     the current folder; {folder}, {stem} (the name without extension) and {name} (without the BIDS
     suffix, too) are filled in for each image. With --cluster the workers read and write the same

@@ -11,7 +11,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
-from patchseg.inference import cluster, outputs, report, unfinished
+from patchseg.inference import cluster, cohort, outputs, report, thumbnail, unfinished
 from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
@@ -76,12 +76,15 @@ def run(
     outcomes = _outcomes(images, out, done)
     if tables:
         names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
-        report.cohort(
+        first = cohort.cohort(
             out,
             {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
             {names[outcome.image] for outcome in outcomes if not outcome.failed},
         )
-        report.write_list(out)
+        if len(images) > 1 and len(first):
+            names = ", ".join(first.image[:3])
+            more = f" and {len(first) - 3} more" if len(first) > 3 else ""
+            say(f"look first at: {names}{more}")
     return outcomes
 
 
@@ -152,7 +155,7 @@ def _check_writable(out):
         raise InputError(
             f"{out}: cannot be written to ({error.strerror}); choose another folder (--out)"
         ) from error
-    report.check_foreign(out)
+    cohort.check_foreign(out)
 
 
 def _line(outcome):
@@ -210,6 +213,8 @@ def segment_one(image, out, mask, with_report, options):
     try:
         result, status = outputs.fulfil(image, out, mask, **options)
         place = outputs.Place(image, out)
+        chosen, fill = options.get("volume"), options.get("nan_as_background", False)
+        thumbnail.write(place, result, chosen, fill)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
         brain = result.provenance.get("brain", "")

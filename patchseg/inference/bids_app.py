@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchseg.core.errors import InputError
-from patchseg.inference import inputs, outputs, report, unfinished
+from patchseg.inference import cohort, inputs, outputs, unfinished
 
 QUERIES = {"t1w": "T1w", "t2w": "T2w"}
 """Keys of a filter file and the suffixes that they mean; the second where a session has none of the
@@ -40,8 +40,6 @@ ENTITIES = {
 """Words of a filter file, and what stands in file names."""
 NUMBERS = ("run", "echo", "flip", "inv")
 """Entities whose values are numbers: 1 and 01 are the same."""
-ORDER = ("failed", "bad", "look", "good")
-"""Of verdicts: what to look at first."""
 
 
 def find(dataset, participants=(), sessions=(), filters=None):
@@ -238,28 +236,29 @@ def participants(dataset):
 
 
 def group(dataset, out):
-    """Write the tables and the page of all results in a folder (see `report.cohort`).
+    """Write the tables and the page of all results in a folder (see `cohort.cohort`).
 
     Returns
     -------
     table : DataFrame
-        `qc.tsv`, what to look at first above.
+        `qc.tsv`.
+    first : DataFrame
+        `look_first.tsv`.
 
     Raises
     ------
     InputError
         If there is no result yet, or a file of others is in the way.
     """
-    report.check_foreign(out)
+    cohort.check_foreign(out)
     failed, done = unfinished.find(out), segmented(out)
     if not failed and not done:
         raise InputError(
             f"{out}: no results in it; run 'patchseg bids {dataset} {out} participant' first"
         )
-    report.cohort(out, failed, done - set(failed))
-    report.write_list(out)
+    first = cohort.cohort(out, failed, done - set(failed), participants(dataset))
     table = pd.read_csv(out / "qc.tsv", sep="\t", dtype={"image": str}, keep_default_na=False)
-    return table.sort_values("verdict", key=lambda one: one.map(ORDER.index), kind="stable")
+    return table, first
 
 
 def segmented(out):

@@ -110,8 +110,8 @@ def _queue(where, jobs):
     except (ValueError, TypeError) as error:
         said = str(error).partition(", for")[0]
         raise InputError(
-            f"--cluster {where}: {said}; write cores, memory and walltime below 'jobqueue: {where}:'"
-            " in a file (--cluster-settings)"
+            f"--cluster {where}: {said}; write cores, memory and walltime below"
+            f" 'jobqueue: {where}:' in a file (--cluster-settings)"
         ) from error
     started.scale(jobs=jobs)
     return started

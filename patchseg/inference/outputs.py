@@ -33,6 +33,7 @@ NOT_BIDS = (
     "*.png",
     "*_map.nii.gz",
     "*_volumes.tsv",
+    "*_thumbnail.webp",
     "volumes*.tsv",
     "qc.tsv",
     "look_first.tsv",

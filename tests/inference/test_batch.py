@@ -17,7 +17,7 @@ from patchseg.cli import main
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
-from patchseg.inference import batch, inputs, outputs, report
+from patchseg.inference import batch, cohort, inputs, outputs, report
 
 
 @pytest.fixture
@@ -65,6 +65,7 @@ def test_one_bad_file_does_not_stop_the_others(network, folder, tmp_path, monkey
         "broken.nii.gz" in said.err
         and "truncated" in said.err
         and "2 of 3 images segmented" in said.out
+        and "look first at: broken" in said.out
     )
     table = pd.read_csv(out / "qc.tsv", sep="\t").set_index("image")
     assert (
@@ -183,7 +184,7 @@ def test_a_result_in_memory_is_saved_as_the_command_writes_it(
     assert saved == tmp_path / "saved" / "a_dseg.nii.gz"
     assert run(monkeypatch, image, "--out", tmp_path / "command", "--no-report") == 0
     for path in (tmp_path / "command").glob("a_*"):
-        if path.name != "a_dseg.json":
+        if path.name not in ("a_dseg.json", "a_thumbnail.webp"):
             assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes()
     records = [
         json.loads((tmp_path / name / "a_dseg.json").read_text()) for name in ("saved", "command")
@@ -404,10 +405,7 @@ def test_odd_records_in_the_folder_are_left_alone(network, folder, tmp_path, mon
     assert pd.read_csv(out / "qc.tsv", sep="\t").image.tolist() == ["a"]
 
 
-@pytest.mark.parametrize("name", [
-    "a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz",
-    "qc.tsv", "volumes.tsv", "index.html", "reports.js",
-])  # fmt: skip
+@pytest.mark.parametrize("name", ["a_dseg.json", "a_volumes.tsv", "a_dseg.nii.gz", *cohort.OWN])
 def test_files_of_others_stay(network, folder, tmp_path, monkeypatch, capsys, name):
     out = tmp_path / "out"
     out.mkdir()
@@ -556,13 +554,20 @@ def _open_in_browser(out):
         page.goto((out / "index.html").as_uri())
 
         def names():
-            cells = page.locator("tbody tr td:first-child")
+            cells = page.locator("tbody tr:not([hidden]) td.image")
             return [cell.text_content() for cell in cells.all()]
 
-        page.click("th:first-child button")
+        assert names()[0] == "broken" and page.locator("td img").count() == 2
+        page.click("th:nth-child(3) button")
         assert names() == ["a", "b", "broken"]
-        page.click("th:first-child button")
+        page.click("th:nth-child(3) button")
         assert names() == ["broken", "b", "a"]
+        assert page.get_attribute("th:nth-child(3)", "aria-sort") == "descending"
+        assert page.locator("figure circle").count() == 2 * page.locator("figure").count() > 20
+        page.uncheck("input[value=failed]")
+        page.fill("input[type=search]", "A")
+        assert "a" in names() and "broken" not in names()
+        page.fill("input[type=search]", "")
         page.click("tbody tr:last-child a")
         page.wait_for_url("**/a_report.html")
         chromium.close()
