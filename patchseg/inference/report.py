@@ -14,14 +14,14 @@ from patchseg.core.files import write_table, write_text
 from patchseg.core.tissues import TISSUES
 
 NAME = "5_segment.ipynb"
+LIST, LIST_BEGINS = "reports.js", "const patchsegReports = "
 OWN = {
     "qc.tsv": "image\tstatus\tverdict",
     "volumes.tsv": "image\ttissue",
-    "reports.js": "const patchsegReports = ",
+    LIST: LIST_BEGINS,
     "index.html": '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>patchseg:',
 }
 """How the tables and the page of a folder begin."""
-LIST, LIST_BEGINS = "reports.js", "const patchsegReports = "
 HIDDEN = ("parameters", "injected-parameters")
 """Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
@@ -110,7 +110,9 @@ def write_list(out):
         for path in reports
         if path.is_file()
     ]
-    write_text(out / LIST, f"{LIST_BEGINS}{json.dumps(listed, indent=0, ensure_ascii=False)};\n")
+    if listed or (out / LIST).is_file():
+        text = json.dumps(listed, indent=0, ensure_ascii=False)
+        write_text(out / LIST, f"{LIST_BEGINS}{text};\n")
 
 
 def check_foreign(out):
