@@ -15,7 +15,7 @@ MOST = 60
 """Slices in a page."""
 SIZE_PX, EDGE_PX = 320, 4
 """Longest edge of a slice, and the black around it."""
-QUALITY = 75
+QUALITY = 68
 
 
 def slider(image, labels, voxel_mm, axis="axial", most=MOST):

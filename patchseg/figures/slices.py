@@ -17,7 +17,7 @@ from patchseg.images.grid import AXES
 ROW_PX = 1080
 """Width of a row of slices."""
 DPI = 100  # at which `style.save` writes: no pixel of a slice is scaled again
-JPEG = {"quality": 80, "subsampling": 0}  # colours as sharp as the rest: lines are thin
+JPEG = {"quality": 72, "subsampling": 0}  # colours as sharp as the rest: lines are thin
 GAP_PX, TITLE_PX, LEGEND_PX = 6, 18, 34
 BRIGHT = 0.8  # of white: leaves the lines lighter than any tissue
 DARK = 0.1  # air of a head is darker

@@ -17,7 +17,7 @@ def background(data):
     """
     faces = np.concatenate(
         [
-            np.take(data, end, axis).ravel()
+            np.moveaxis(data, axis, 0)[end].ravel()  # np.take would copy the whole volume
             for axis in range(data.ndim)
             if data.shape[axis] > 2
             for end in (0, -1)

@@ -101,7 +101,9 @@ def write_list(out):
         for path in reports
         if path.is_file()
     ]
-    write_text(out / LIST, f"{LIST_BEGINS}{json.dumps(listed, indent=0, ensure_ascii=False)};\n")
+    if listed or (out / LIST).is_file():
+        text = json.dumps(listed, indent=0, ensure_ascii=False)
+        write_text(out / LIST, f"{LIST_BEGINS}{text};\n")
 
 
 _LINKS = """<nav class="patchseg-links" data-name="{name}" hidden>
