@@ -26,8 +26,9 @@ class LostError(Exception):
 
 def killed(times):
     """Say why an image is given up that took its workers with it."""
+    often = "once" if times == 1 else f"{times} times"
     return (
-        f"its worker was killed {times} times, probably because memory ran out; give the workers"
+        f"its worker was killed {often}, probably because memory ran out; give the workers"
         " more memory, or use a --tile of 256, then run the same command again"
     )
 
@@ -110,8 +111,8 @@ def _queue(where, jobs):
     except (ValueError, TypeError) as error:
         said = str(error).partition(", for")[0]
         raise InputError(
-            f"--cluster {where}: {said}; write cores, memory and walltime below"
-            f" 'jobqueue: {where}:' in a file (--cluster-settings)"
+            f"--cluster {where}: {said}; write cores and memory below 'jobqueue: {where}:'"
+            " in a file (--cluster-settings)"
         ) from error
     started.scale(jobs=jobs)
     return started
@@ -150,24 +151,29 @@ def results(client, function, calls):
     if not client.scheduler_info()["workers"]:
         say(f"waiting for the first worker of {address}")
     for future in as_completed(futures):
+        result = _result(future)
         if future.status == "cancelled":
             raise LostError(
                 f"the scheduler {address} is gone; start it again and run the same command again"
             )
-        yield futures[future], _result(future)
+        yield futures[future], result
 
 
 def _result(future):
+    """Return what a task returned, or why it did not.
+
+    A worker may be killed after its task and before it has handed over the result.
+    """
     from distributed import KilledWorker
 
-    if future.status == "finished":
+    try:
         return future.result()
-    error = future.exception()
-    if isinstance(error, KilledWorker):
+    except KilledWorker as error:
         return InputError(killed(error.allowed_failures + 1))
-    if isinstance(error, ImportError):
+    except ImportError as error:
         return InputError(f"a worker lacks something ({error}); install this patchseg there")
-    return error
+    except Exception as error:
+        return error
 
 
 def _work(version, function, call):

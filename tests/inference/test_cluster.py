@@ -1,32 +1,26 @@
-"""A worker in a process of its own stands in for many machines; its images are balls."""
+"""A worker on this machine stands in for many others; its images are balls."""
 
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
 
 import pytest
 from conftest import ball_brain, write_nifti
-from in_worker import kill_some, segment_ball
+from in_worker import kill_some
 
-from patchseg.core import source
+from patchseg.cli import main
+from patchseg.core import runtime, source
 from patchseg.core.errors import InputError
 from patchseg.inference import batch, cluster, unfinished
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
 
-@pytest.fixture(scope="module")
-def client():
-    with (
-        distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None) as local,
-        distributed.Client(local) as client,
-    ):
-        yield client
-
-
-def run(images, out, one=segment_ball, client=None):
+def run(images, out, one=None, client=None):
     return batch.run(
         images, out, [None] * len(images), with_report=False, one=one, client=client, threads=None
     )
@@ -38,37 +32,46 @@ def balls(*names):
     return [Path("in") / f"{name}.nii.gz" for name in names]
 
 
-def test_results_errors_and_resume_are_those_of_one_machine(client, tmp_path, monkeypatch, capsys):
+def local(**options):
+    return distributed.LocalCluster(1, threads_per_worker=2, dashboard_address=None, **options)
+
+
+def test_results_errors_and_resume_are_those_of_one_machine(network, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "set_threads", lambda count: None)  # of this process
     images = [*balls("a"), Path("in/broken.nii.gz")]
     images[1].write_bytes(images[0].read_bytes()[:2000])
-    there = run(images, Path("there"), client=client)
-    here = run(images, Path("here"))
-    assert there == here and [one.status for one in there] == ["done", "failed"]
+    with local(processes=False) as made, distributed.Client(made) as client:
+        there = run(images, Path("there"), client=client)
+        again = run(images, Path("there"), client=client)
+    assert there == run(images, Path("here"))
+    assert [one.status for one in there] == ["done", "failed"]
     assert there[1].reasons.startswith("in/broken.nii.gz: ")
     made = [path.relative_to("here") for path in Path("here").rglob("*.nii.gz")]
     assert len(made) == 6
     for path in made:
         assert ("there" / path).read_bytes() == ("here" / path).read_bytes()
-    again = run(images, Path("there"), client=client)
     assert [one.status for one in again] == ["kept", "failed"]
 
 
 def test_a_killed_worker_loses_nothing_and_an_image_that_kills_its_workers_is_named(
-    client, tmp_path, capsys
+    tmp_path, capsys
 ):
-    """A result that its worker had not handed over is found on disc."""
-    names = ["unlucky", "a", "greedy", "b"]
-    outcomes = run([Path(name) for name in names], tmp_path, kill_some, client)
-    assert [outcome.failed for outcome in outcomes] == [False, False, True, False]
-    assert "greedy: its worker was killed 2 times" in outcomes[2].reasons
-    assert unfinished.find(tmp_path) == {"greedy": outcomes[2].reasons}
-    assert [(tmp_path / name).is_file() for name in names] == [True, True, False, True]
+    """A worker in a process of its own, which its nanny starts again."""
+    names = ["greedy", "a"]
+    with local() as made, distributed.Client(made) as client:
+        outcomes = run([Path(name) for name in names], tmp_path, kill_some, client)
+    assert [outcome.failed for outcome in outcomes] == [True, False]
+    assert "greedy: its worker was killed 2 times" in outcomes[0].reasons
+    assert unfinished.find(tmp_path) == {"greedy": outcomes[0].reasons}
+    assert [(tmp_path / name).is_file() for name in names] == [False, True]
     assert (tmp_path / "begun.txt").read_text().count("greedy") == batch.TRIES
     assert (tmp_path / "a").read_text() == "2"  # threads of the worker
 
 
-def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(tmp_path, monkeypatch, capsys):
+def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(
+    network, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     images = balls("a", "b")
     run(images[:1], Path("out"))
@@ -100,7 +103,7 @@ def test_workers_of_a_queue_are_jobs_with_these_settings(tmp_path):
             script = client.cluster.job_script()
         assert line in script and "--nthreads 4 " in script and "--nworkers" not in script
     settings.write_text("jobqueue:\n  slurm:\n    cores: 4\n")
-    with pytest.raises(InputError, match="memory per job you want to use; write cores, memory"):
+    with pytest.raises(InputError, match="memory per job .*; write cores and memory below"):
         cluster.connected("slurm", 1, settings).__enter__()
 
 
@@ -142,3 +145,41 @@ def test_what_workers_run_fetches_nothing():
         path.name for path in source.closure("patchseg.inference.batch", "patchseg.cli.segment")
     }
     assert {"batch.py", "networks.py", "checkpoint.py"} <= names and "zoo.py" not in names
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (distributed.KilledWorker("a", None, 0), "its worker was killed once, probably"),
+        (ImportError("No module named 'patchseg'"), "a worker lacks something .No module named"),
+        (ZeroDivisionError("odd"), "odd"),
+    ],
+)
+def test_what_becomes_of_an_image_when_its_worker_does_not_say(error, says):
+    lost = SimpleNamespace(result=lambda: (_ for _ in ()).throw(error))
+    outcome = batch._not_done(Path("a.nii"), cluster._result(lost))
+    assert outcome.failed and re.search(says, outcome.reasons)
+    assert outcome.reasons.startswith("a.nii: ")
+
+
+def test_the_commands_hand_the_work_to_a_cluster(network, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(
+        cluster, "connected", lambda *words: asked.append(words) or nullcontext(None)
+    )
+    monkeypatch.chdir(tmp_path)
+    image = write_nifti(Path("in/sub-1/anat/sub-1_T1w.nii.gz"), ball_brain((24, 22, 20))[0])
+    common = ("--no-report", "--jobs", "3", "--cluster")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["patchseg", *map(str, words)])
+        with pytest.raises(SystemExit) as done:
+            main.main()
+        return done.value.code or 0
+
+    assert run("segment", image, "--out", "out", *common, "tcp://head:8786") == 0
+    words = ("bids", "in", "out", "participant", *common, "sge", "--cluster-settings", "q.yaml")
+    assert run(*words) == 0
+    assert asked == [("tcp://head:8786", 3, None), ("sge", 3, Path("q.yaml"))]
+    assert run("segment", image, "--cluster-settings", "q.yaml") == 2
+    assert "--cluster-settings q.yaml: name a --cluster, too" in capsys.readouterr().err
