@@ -436,7 +436,8 @@ def names(bench, seed, count):
     faults += ["" if command.code in (0, 1) else f"exit {command.code}: {command.said()[-300:]}"]
     faults += [_page(out), _listed(out)]
     faults += ["a name was run" if list(bench.folder.rglob("ran")) else ""]
-    faults += ["a traceback" if re.search("Traceback|please report", command.said()) else ""]
+    odd = re.search(".*(Traceback|please report).*", command.said())
+    faults += [odd[0] if odd else ""]
     what = (
         f"hostile names of images: {done} segmented, {len(NAMES) + len(UNPRINTABLE) - done} refused"
     )

@@ -60,7 +60,7 @@ def replacing(path):
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in (*FULL, errno.ENAMETOOLONG):
             raise
         raise _not_written(path, error) from error
     finally:

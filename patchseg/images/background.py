@@ -4,8 +4,9 @@ import numpy as np
 
 FACES = 0.5  # share of the voxels on the image's faces that the background holds
 
-FEW, FEWER = 0.05, 0.002
-"""Shares of voxels below a background of 0, or of another value, that are ordinary."""
+FEW = {True: (0.05, 0.05), False: (0.002, 0.01)}
+"""What interpolation leaves below a background of 0, or (False) of another value, which somebody
+chose: so many voxels, as a share of those above it, so far below, as a share of their median."""
 
 
 def background(data):
@@ -46,5 +47,7 @@ def is_signed(data):
     below, above = level - data[data < level], data[data > level] - level
     if not above.size:
         return False
-    many = below.size > (FEW if level == 0 else FEWER) * above.size
-    return many and float(np.median(below)) > 0.05 * float(np.median(above))
+    many, far = FEW[level == 0]
+    if not below.size > many * above.size:
+        return False
+    return float(np.median(below)) > far * float(np.median(above))

@@ -24,6 +24,8 @@ FOREIGN = (
     "is there already and was not made by patchseg; write to another folder (--out), or replace it"
     " (--overwrite)"
 )
+LONGEST = 255
+"""Bytes of a name that discs take."""
 MAPS = ("uncertainty", "disagreement")
 RUN = ("command", "seconds", "peak_memory_mb")
 """Of the provenance, what belongs to one run."""
@@ -236,7 +238,13 @@ def _made_from(place):
 
 
 def check_targets(place, *inputs):
-    """Raise InputError if a result would take the place of the image, or of another input."""
+    """Raise InputError if a result would take the place of an input, or its name is too long."""
+    longest = max((path.name for path in place.images().values()), key=len)
+    if len(longest.encode(errors="replace")) > LONGEST:
+        raise InputError(
+            f"{place.image}: names of results, such as {longest[-40:]}, would be longer than"
+            f" {LONGEST} bytes; give the image a shorter name"
+        )
     inputs = {Path(path).resolve() for path in (place.image, *inputs) if path}
     for path in place.images().values():
         if path.resolve() in inputs:

@@ -329,6 +329,13 @@ def test_bids_datasets_folders_and_files_are_found(dataset, tmp_path):
         inputs.find([tmp_path / "empty"])
 
 
+def test_a_name_without_room_for_those_of_the_results_is_refused(tmp_path):
+    image = write_nifti(tmp_path / f"{'x' * 230}.nii.gz", ball_brain()[0])
+    with pytest.raises(InputError, match="longer than 255 bytes; give the image a shorter name"):
+        outputs.segment_file(image, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_images_of_one_name_are_refused(tmp_path):
     with pytest.raises(InputError, match="would overwrite the results of"):
         inputs.check_names([tmp_path / "x" / "a.nii", tmp_path / "y" / "a.nii.gz"], tmp_path)
