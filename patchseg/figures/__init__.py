@@ -1,6 +1,13 @@
 """Every picture: each function returns a `Picture`, `save` writes it, the same bytes each time."""
 
-from patchseg.figures.brains import compared, intensities, mosaic, outlines, tissue_volumes
+from patchseg.figures.brains import (
+    compared,
+    intensities,
+    mosaic,
+    outlined,
+    outlines,
+    tissue_volumes,
+)
 from patchseg.figures.diagrams import unet_diagram, zoom_steps
 from patchseg.figures.stages import (
     fold_sizes,
@@ -21,6 +28,7 @@ __all__ = [
     "learning_curve",
     "loss_curve",
     "mosaic",
+    "outlined",
     "outlines",
     "predictions",
     "save",

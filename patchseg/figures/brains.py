@@ -95,9 +95,7 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
             show_image(panel, np.take(image, at, number), voxel_mm[high] / voxel_mm[wide])
             panel.set_title(f"{'xyz'[number]} = {at}", fontsize=8)
             for (colour, style), mask in zip(OUTLINES, masks.values(), strict=False):
-                cut = np.rot90(np.take(mask, at, number))
-                if min(cut.shape) > 1 and cut.any() and not cut.all():
-                    panel.contour(cut, [0.5], colors=colour, linestyles=style, linewidths=1.3)
+                _outline(panel, np.take(mask, at, number), colour, style)
         _mark_ends(row[0], "LR" if wide == 0 else "PA")
     handles = [
         Line2D([], [], color=colour, linestyle=style, label=name)
@@ -107,6 +105,43 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
     if title:
         figure.suptitle(title)
     return figure
+
+
+def outlined(image, mask, voxel_mm, axis, at, titles):
+    """Show slices of a whole head along one axis with the outline of its brain.
+
+    Parameters
+    ----------
+    image, mask, voxel_mm
+        See `outlines`.
+    axis : {'sagittal', 'coronal', 'axial'}
+    at : list of int
+    titles : list of str
+
+    Returns
+    -------
+    figure : Picture
+    """
+    number = AXES.index(axis)
+    wide, high = [side for side in range(3) if side != number]
+    size = [image.shape[side] * voxel_mm[side] for side in (wide, high)]
+    width = min(11, 5.5 * len(at))
+    height = width / len(at) * size[1] / size[0] + 0.5
+    figure = Picture(figsize=(width, height), layout="constrained")
+    panels = figure.subplots(1, len(at), squeeze=False)[0]
+    for index, title, panel in zip(at, titles, panels, strict=True):
+        show_image(panel, np.take(image, index, number), voxel_mm[high] / voxel_mm[wide])
+        _outline(panel, np.take(mask, index, number), *OUTLINES[0])
+        panel.set_title(title, fontsize=8)
+    _mark_ends(panels[0], "LR" if wide == 0 else "PA")
+    return figure
+
+
+def _outline(panel, mask, colour, style):
+    """Draw the border of the mask of a slice, if it has one."""
+    cut = np.rot90(mask)
+    if min(cut.shape) > 1 and cut.any() and not cut.all():
+        panel.contour(cut, [0.5], colors=colour, linestyles=style, linewidths=1.3)
 
 
 def _inner(side):

@@ -84,6 +84,7 @@ def extract(
     image,
     weights=None,
     *,
+    always=False,
     volume=None,
     nan_as_background=False,
     threads=None,
@@ -98,6 +99,8 @@ def extract(
         comes back as it is.
     weights : str or Path, optional
         Weights of one's own (``.weights.h5``); those of the package unless given.
+    always : bool
+        Look for the brain even if the image seems to show an extracted one.
     volume, nan_as_background, threads, precision
         See `patchseg.segment`.
 
@@ -124,7 +127,7 @@ def extract(
         voxel_mm = grid.voxel_size_mm(affine)
         brain.check_varies(data, name)
         other = share_of_other(data, voxel_mm, weights, precision)
-        if other > HEAD:
+        if always or other > HEAD:
             found = find(data, voxel_mm, name, weights, precision)
         else:
             found = extraction.whole(brain.foreground(data, name), other)
