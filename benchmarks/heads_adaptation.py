@@ -5,7 +5,7 @@
 
 Each head of the zoo is found by a network that never saw its species, as it is and after one slice
 or three of the true mask, on the planes that `patchseg suggest --what brain` names. Writes
-artefacts/heads/adaptation.csv, .md and .png.
+artefacts/adaptation/masks.csv, .md and .png.
 """
 
 import tempfile
@@ -24,7 +24,7 @@ from patchseg.images import grid
 from patchseg.inference import mask as masks
 from patchseg.scoring.on_heads import LEFT_OUT, measured
 
-OUT = ARTEFACTS / "heads"
+OUT = ARTEFACTS / "adaptation" / "masks.csv"
 COUNTS = (0, 1, 3)
 BAR = 0.96
 OTHER = {
@@ -126,19 +126,18 @@ def report(table):
     ]
     titles = ["head", "network", "slices", "Dice", "slices not labelled", "other contrast"]
     titles += ["known species", "held-out half before", "after", "HD95 (1 mm-equivalent)"]
-    write_markdown(OUT / "adaptation.md", [*titles, "kept", "s", "key"], lines, table)
-    figures.save(picture(table), OUT / "adaptation.png")
+    write_markdown(OUT.with_suffix(".md"), [*titles, "kept", "s", "key"], lines, table)
+    figures.save(picture(table), OUT.with_suffix(".png"))
 
 
 def main():
     """Measure what is missing, then write table and figure."""
     wanted = common.parser(__doc__).parse_args()
     jobs = [{"head": head, "slices": count} for count in COUNTS for head in LEFT_OUT]
-    path = OUT / "adaptation.csv"
-    table = complete(path, jobs, key, measure, wanted.report, what="heads")
+    table = complete(OUT, jobs, key, measure, wanted.report, what="heads")
     table = table.sort_values(["head", "slices"], kind="stable")
     report(table)
-    print((OUT / "adaptation.md").read_text())
+    print((OUT.with_suffix(".md")).read_text())
 
 
 if __name__ == "__main__":

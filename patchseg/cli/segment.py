@@ -50,6 +50,13 @@ def segment(
     volume: Volume = None,
     nan_as_background: NanAsBackground = False,
     extract: Extract = "auto",
+    brain_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own weights that find the brain in a head (adapt --what brain).",
+            show_default=False,
+        ),
+    ] = None,
     n4: Annotated[
         bool,
         typer.Option(
@@ -115,7 +122,13 @@ def segment(
     segmentation.check_settings(tuple(scale or (1.0,)), tile, extract)
     if checkpoint.finds_brains(weights or checkpoint.SHIPPED):
         raise InputError(
-            f"{weights}: weights that find the brain in a head; name weights that know tissues"
+            f"{weights}: weights that find the brain in a head; name weights that know tissues (and"
+            " these as --brain-weights)"
+        )
+    if brain_weights and not checkpoint.finds_brains(brain_weights):
+        raise InputError(
+            f"{brain_weights}: not weights that find the brain in a head; make them with adapt"
+            " --what brain"
         )
     if n4:
         bias.load_ants()  # says how to install it, before the work
@@ -130,6 +143,7 @@ def segment(
         "volume": volume,
         "nan_as_background": nan_as_background,
         "extract": extract,
+        "brain_weights": brain_weights and str(brain_weights.resolve()),
         "n4": n4,
         "tile": tile,
         "sharpen": sharpen,

@@ -195,7 +195,7 @@ def is_thin(shape, voxel_mm):
     return bool(edges.min() < THIN * edges.max())
 
 
-def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
+def inside(data, voxel_mm, name="image", extract="auto", precision="auto", weights=None):
     """Return the brain of an image that came without a mask.
 
     Parameters
@@ -208,6 +208,8 @@ def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
         Whether it is looked for: 'auto' does so if the image shows a head; else the brain is what
         is not background (see `brain.foreground`).
     precision : str
+    weights : str or Path, optional
+        Of the network that looks.
 
     Returns
     -------
@@ -224,9 +226,9 @@ def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
     brain.check_varies(data, name)
     thin = is_thin(data.shape, voxel_mm)
     if extract == "always" or (
-        extract == "auto" and not thin and share_of_other(data, voxel_mm, None, precision) > HEAD
+        extract == "auto" and not thin and share_of_other(data, voxel_mm, weights, precision) > HEAD
     ):
-        found = find(data, voxel_mm, name, precision=precision)
+        found = find(data, voxel_mm, name, weights, precision)
         return found.mask, found
     mask = brain.foreground(data, name)
     if extract == "auto" and thin and mask.mean() > FULL:

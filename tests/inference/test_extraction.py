@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from itertools import permutations, product
 
 import nibabel as nib
@@ -15,7 +16,7 @@ from patchseg.cli.main import app
 from patchseg.core.errors import InputError
 from patchseg.datasets import brains, heads
 from patchseg.images import head
-from patchseg.inference import extraction, inputs, mask_files
+from patchseg.inference import extraction, inputs, mask_files, networks
 from patchseg.inference import mask as masks
 
 
@@ -130,6 +131,24 @@ def test_the_command_says_that_it_found_the_brain(network, tmp_path):
         path, out = str(tmp_path / f"{name}.nii.gz"), str(tmp_path / "out")
         said = CliRunner().invoke(app, ["segment", path, "--out", out, "--no-report"]).output
         assert ("a whole head" in said) == (name == "head"), said
+
+
+def test_segment_looks_for_the_brain_with_weights_of_ones_own(network, tmp_path, monkeypatch):
+    image, brain = ball_head()
+    path = write_nifti(tmp_path / "head.nii.gz", image)
+    own = tmp_path / "own.weights.h5"
+    for end in (".weights.h5", ".json"):
+        source = checkpoint.HEADS.with_name(f"heads{end}")
+        shutil.copy(source, tmp_path / f"own{end}")
+    asked = []
+    monkeypatch.setattr(
+        networks, "load_heads", lambda path=None, precision="auto": asked.append(path) or Shells()
+    )
+    words = ["segment", str(path), "--out", str(tmp_path / "out"), "--no-report"]
+    done = CliRunner().invoke(app, [*words, "--brain-weights", str(own)], catch_exceptions=False)
+    assert done.exit_code == 0 and set(asked) == {str(own)}
+    refused = CliRunner().invoke(app, [*words, "--brain-weights", str(checkpoint.SHIPPED)])
+    assert "not weights that find the brain in a head" in str(refused.exception)
 
 
 def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
