@@ -125,7 +125,8 @@ def check_target(out, parent):
     """Raise InputError if weights cannot be written there."""
     if not out.name.endswith(checkpoint.SUFFIX) or out.name == checkpoint.SUFFIX or out.is_dir():
         raise InputError(f"{out}: not a name of weights; end it in {checkpoint.SUFFIX}")
-    if out.resolve() in (Path(parent).resolve(), checkpoint.SHIPPED.resolve()):
+    shipped = checkpoint.SHIPPED.resolve(), checkpoint.HEADS.resolve()
+    if out.resolve() in (Path(parent).resolve(), *shipped):
         raise InputError(f"{out}: these are the weights to start from; give another name (--out)")
     beside = checkpoint.card_path(out)
     if beside.exists() and not out.exists():
@@ -144,8 +145,8 @@ def check_target(out, parent):
 
 
 def _read_all(images, labelled, masks, labels, how):
-    images, labelled = (_list(one) for one in (images, labelled))
-    masks = [None] * len(images) if masks is None else _list(masks)
+    images, labelled = (as_list(one) for one in (images, labelled))
+    masks = [None] * len(images) if masks is None else as_list(masks)
     if not len(images) == len(labelled) == len(masks):
         raise InputError(
             f"{len(images)} images, {len(labelled)} label images and {len(masks)} masks; give one"
@@ -159,7 +160,8 @@ def _read_all(images, labelled, masks, labels, how):
     return given
 
 
-def _list(one):
+def as_list(one):
+    """Return a list: of the one that is given, or of those."""
     return list(one) if isinstance(one, list | tuple) else [one]
 
 
@@ -242,7 +244,7 @@ def calibrated(model, parent, given, recipe, seed=0, guarded=True):
         sharp = refine.refine(ready, plain, mask, one.voxel_mm)
         at, pixel_mm = one.known[box][mask], one.size_mm / parent.brain_pixels
         found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at]
-        halves = _first_half(one.known[box])[mask][at]
+        halves = first_half(one.known[box])[mask][at]
         parts.append((found, sharp[mask][at], one.labels[box][mask][at], halves))
     *labelled, halves = map(np.concatenate, zip(*parts, strict=True))
     settings, slices = recipe.calibration, learning.slices_of(given)
@@ -256,7 +258,7 @@ def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     return replace(parent, model=model, calibration=learned, calibrated_mm=room)
 
 
-def _first_half(known):
+def first_half(known):
     """Return which voxels lie before the middle of the labelled ones, along their longest side."""
     places = np.nonzero(known)
     axis = int(np.argmax([np.ptp(one) if one.size else 0 for one in places]))

@@ -62,18 +62,33 @@ def train(given, parent, recipe, seed=0, steps=None, on_round=None):
         If somebody pressed Ctrl-C before the end of the first round.
     """
     from patchseg import unet
+    from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
 
     steps = steps_for(given, recipe) if steps is None else steps
     with runtime.deterministic(seed):
-        learned = Learned(_compiled(parent, recipe, steps))
-        _rounds(learned, _batches(given, parent, recipe, seed), steps, recipe.round, on_round)
+        loss = dice_cross_entropy if _softmax(parent) else binary_cross_entropy
+        learned = Learned(compiled(parent, loss, recipe.learning_rate, steps, recipe.fixed))
+        rounds(learned, _batches(given, parent, recipe, seed), steps, recipe.round, on_round)
     unet.go_back(learned.model, parent.model, kept_for(given, recipe))
     return learned
 
 
-def _rounds(learned, batches, steps, size, on_round):
-    """Train in rounds of so many batches; Ctrl-C leaves the weights of the best round."""
-    best = None
+def rounds(learned, batches, steps, size, on_round=None):
+    """Train in rounds of so many batches; Ctrl-C leaves the weights of the best round.
+
+    Parameters
+    ----------
+    learned : Learned
+        Its compiled model is trained, and what came out is told in it.
+    batches : iterator of (x, y)
+    steps : int
+        Batches at the end, those that it learned before included.
+    size : int
+        Batches of a round.
+    on_round : callable, optional
+        See `train`.
+    """
+    best = learned.model.get_weights() if learned.losses else None
     try:
         with closing(progress_bar("fine-tuning", steps)) as bar:
             while learned.steps < steps:
@@ -110,24 +125,38 @@ def slices_of(given):
     return max(1, sum(len(one.slices()[1]) for one in given))
 
 
-def _compiled(parent, recipe, steps):
-    """Return a copy of the parent's network that learns, but for the layers that are fixed."""
+def compiled(parent, loss, rate, steps, fixed=("BatchNormalization",)):
+    """Return a copy of a network that learns, but for the layers that are fixed.
+
+    Parameters
+    ----------
+    parent : patchseg.inference.networks.Network
+    loss : callable
+    rate : float
+        Learning rate at the start; it falls to 0 as a cosine.
+    steps : int
+    fixed : sequence of str
+        Classes of layers, "encoder" or "decoder".
+
+    Returns
+    -------
+    network : keras.Model
+    """
     import keras
 
     from patchseg import unet
-    from patchseg.training.losses import binary_cross_entropy, dice_cross_entropy
 
     with runtime.computing_in(parent.precision):
         network = unet.build(**parent.card["architecture"])
     network.set_weights(parent.model.get_weights())
-    ups = [isinstance(layer, keras.layers.Conv2DTranspose) for layer in network.layers]
+    upwards = keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose
+    ups = [isinstance(layer, upwards) for layer in network.layers]
     up = ups.index(True) if any(ups) else len(ups)  # a network of one level has no way up
     for number, layer in enumerate(network.layers):
         own = {type(layer).__name__, "encoder" if number < up else "decoder"}
-        layer.trainable = not own & set(recipe.fixed)
-    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, max(1, steps))
-    loss = dice_cross_entropy if _softmax(parent) else binary_cross_entropy
-    network.compile(keras.optimizers.Adam(rate), loss)
+        layer.trainable = not own & set(fixed)
+    decay = keras.optimizers.schedules.CosineDecay(rate, max(1, steps))
+    network.compile(keras.optimizers.Adam(decay), loss)
     return network
 
 

@@ -1,11 +1,10 @@
 """What somebody labelled in an image: read, checked, and handed on in RAS+ order."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from patchseg.core import files
+from patchseg.adaptation.brain_labels import sha256
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES, is_tissue
 from patchseg.datasets import labels
@@ -72,7 +71,7 @@ def read(
     truth, remarks = _tissues(values, inside, codes, labels_name, name)
     if kept < 1:
         remarks.append(f"{name_of(mask)}: {masks.shares(kept).reason[0]}")
-    sums = {"image": _sha256(image, data), "labels": _sha256(labelled, values)}
+    sums = {"image": sha256(image, data), "labels": sha256(labelled, values)}
     return Labelled(name, data, truth, affine, sha256=sums, remarks=remarks)
 
 
@@ -130,12 +129,6 @@ def _unknown(values, known, codes, name):
 def _shown(known):
     own = {tissue: "+".join(map(str, codes[:4])) for tissue, codes in known.items()}
     return ", ".join(f"{codes} {tissue}" for tissue, codes in own.items())
-
-
-def _sha256(source, values):
-    if isinstance(source, str | Path):
-        return files.sha256(source)
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
 
 
 def finished(source, image):

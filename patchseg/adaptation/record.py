@@ -15,7 +15,7 @@ def told(parent, recipe, learned, kept, held, first, last):
     found = {
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
-        "adapted_to": [_described(one, rest) for one, rest in zip(kept, held, strict=True)],
+        "adapted_to": [described(one, TISSUES, rest) for one, rest in zip(kept, held, strict=True)],
         "recipe": recipe.model_dump(mode="json"),
         "dice_before": dice(kept, first),
         "steps": learned.steps,
@@ -29,26 +29,34 @@ def told(parent, recipe, learned, kept, held, first, last):
     return found
 
 
-def _described(one, held):
+def described(one, names, held=None):
+    """Return what the card tells of a `Labelled` that was learned, a dict.
+
+    `names` are those of the labels, from 1; `held` is what was held out of it.
+    """
     plane, numbers = one.slices()
     return {
         "image": one.name,
         **{f"{kind}_sha256": value for kind, value in one.sha256.items()},
         "plane": plane,
         "slices": numbers,
-        "held_out": held.slices()[1] if held.known.any() else [],
-        "voxels": {tissue: int((one.labels == n).sum()) for n, tissue in enumerate(TISSUES, 1)},
+        "held_out": held.slices()[1] if held and held.known.any() else [],
+        "voxels": {name: int((one.labels == n).sum()) for n, name in enumerate(names, 1)},
     }
 
 
 def use(parent, network, given):
     """Return what the card tells of how to use the network, a dict."""
-    sizes = [*parent.sizes_mm, *(one.size_mm for one in given)]
-    known = {key: parent.card[key] for key in INHERITED if key in parent.card}
-    known |= {"sizes_mm": [round(min(sizes), 1), round(max(sizes), 1)]}
+    known = inherited(parent, [*parent.sizes_mm, *(one.size_mm for one in given)])
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
     return known
+
+
+def inherited(parent, sizes_mm):
+    """Return what the card takes over from the parent's, and the sizes of the brains, a dict."""
+    known = {key: parent.card[key] for key in INHERITED if key in parent.card}
+    return known | {"sizes_mm": [round(min(sizes_mm), 1), round(max(sizes_mm), 1)]}
 
 
 def dice(given, found):
@@ -103,7 +111,8 @@ def still_pays(weights, enough=None):
     if "changed" not in found:
         return True, "the last round was stopped; go on with it"
     pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
-    how = f"what was learned moved {found['changed']:.1%} of grey and white matter"
+    what = "the brain" if found.get("what") == "brain" else "grey and white matter"
+    how = f"what was learned moved {found['changed']:.1%} of {what}"
     return (
         pays,
         f"{how}; label another slice" if pays else f"{how}: another slice will hardly help",

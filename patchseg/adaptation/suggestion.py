@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
 
 from patchseg import patching
+from patchseg.adaptation import brain_labels
+from patchseg.adaptation.brain_labels import BRAIN, OTHER
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.datasets.labelled import painted
 from patchseg.datasets.labels import PLAIN, coding, from_codes
 from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
 from patchseg.images.volume import name_of, read_labels
+from patchseg.inference import mask as masks
 from patchseg.inference import segmentation
 
 REACH = 0.12
@@ -34,16 +38,26 @@ class Suggestion:
         The same as an editor shows them: 'i', 'j' or 'k' of the file, and the voxel from 0.
     uncertainty : list of float
         Mean entropy of each slice, 0 certain, 1 no idea.
-    result : patchseg.inference.result.Result
+    result : patchseg.inference.result.Result or patchseg.inference.mask.Mask
         Of the network as it is.
+    guess : nibabel image, uint8
+        The same as somebody would label it, on the grid of the input.
+    so_far : (x, y, z) ndarray of uint8, or None
+        What is labelled already, in RAS+ order.
     """
 
     plane: str
     slices: list
     voxels: list
     uncertainty: list
-    result: segmentation.Result
+    result: segmentation.Result | masks.Mask
+    guess: nib.spatialimages.SpatialImage
     so_far: np.ndarray | None = None
+
+    @property
+    def whole_head(self):
+        """Whether it is the mask of a brain in a head that is to be labelled."""
+        return isinstance(self.result, masks.Mask)
 
     def names(self):
         """Return the slices as an editor shows them, best first: for example 'j = 57'."""
@@ -51,20 +65,20 @@ class Suggestion:
 
     def labelled(self):
         """Return what is labelled already, a nibabel image on the grid of the input."""
-        return like(self._so_far(), self.result.dseg)
+        return like(self._so_far(), self.guess)
 
     def proposal(self):
         """Return what is labelled already and the network's guess on the suggested slices.
 
         A nibabel image on the grid of the input, to correct by hand.
         """
-        labels, kept = ras(self.result.dseg)[0], self._so_far()
+        labels, kept = ras(self.guess, None)[0], self._so_far()
         own = patching.slices(labels, self.plane)[self.slices]
         patching.slices(kept, self.plane)[self.slices] = own
-        return like(kept, self.result.dseg)
+        return like(kept, self.guess)
 
     def _so_far(self):
-        shape = ras(self.result.dseg)[0].shape
+        shape = ras(self.guess, None)[0].shape
         return np.zeros(shape, np.uint8) if self.so_far is None else self.so_far.copy()
 
 
@@ -122,8 +136,7 @@ def suggest(
     nearness of the nearest labelled slice grows most (facility location; greedy is within 1 - 1/e
     of the best choice, Nemhauser 1978).
     """
-    if plane not in (None, *AXES):
-        raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
+    _check_plane(plane)
     result = segmentation.segment(
         image,
         mask,
@@ -134,22 +147,92 @@ def suggest(
         threads=threads,
         precision=precision,
     )
-    uncertainty, affine = ras(result.uncertainty)
+    so_far = None
+    if labelled is not None:
+        values = _on_grid_of(result.dseg, labelled, name_of(image))
+        known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
+        so_far = np.where(is_tissue(known), known, 0).astype(np.uint8)
     inside = ras(result.dseg)[0] > 0
+    return _suggestion(result, result.dseg, inside, slices, plane, so_far)
+
+
+def suggest_brain(
+    image,
+    slices=1,
+    weights=None,
+    *,
+    labelled=None,
+    volume=None,
+    nan_as_background=False,
+    plane=None,
+    threads=None,
+    precision="auto",
+):
+    """Suggest slices of a head on which to correct the mask of the brain (see `suggest`).
+
+    Parameters
+    ----------
+    image : nibabel image, str or Path
+        Of a whole head.
+    weights : str or Path, optional
+        Of a network that finds the brain; those of the package unless given.
+    labelled : nibabel image, str or Path, optional
+        What is corrected already (see `brain_labels.read`).
+    slices, volume, nan_as_background, plane, threads, precision
+        See `suggest`.
+
+    Returns
+    -------
+    suggestion : Suggestion
+        Its `guess` is 1 in the brain and 2 in all else.
+
+    Raises
+    ------
+    InputError
+        See `patchseg.extract`; or if the brain has fewer slices than are wanted.
+    """
+    _check_plane(plane)
+    result = masks.extract(
+        image,
+        weights,
+        always=True,
+        volume=volume,
+        nan_as_background=nan_as_background,
+        threads=threads,
+        precision=precision,
+    )
+    so_far, inside = None, ras(result.mask, None)[0] > 0
+    if labelled is not None:
+        values = _on_grid_of(result.mask, labelled, name_of(image))
+        so_far, _ = brain_labels.meaning(values, name_of(labelled))
+    guess = like(np.where(inside, BRAIN, OTHER).astype(np.uint8), result.mask)
+    return _suggestion(result, guess, inside, slices, plane, so_far)
+
+
+def _check_plane(plane):
+    if plane not in (None, *AXES):
+        raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
+
+
+def _on_grid_of(own, labelled, name):
+    """Return the values of a label image that lies on the grid of a result: (x, y, z), RAS+."""
+    data, affine = ras(own)
+    values, other = ras(read_labels(labelled), None)
+    check_same_grid(name, data, affine, name_of(labelled), values, other)
+    return values
+
+
+def _suggestion(result, guess, inside, slices, plane, so_far):
+    """Choose slices of what was found: `inside` is the brain (x, y, z), the others as there."""
+    uncertainty, affine = ras(result.uncertainty)
     plane = plane or _finest(inside.shape, voxel_size_mm(affine))
     unsure = patching.slices(uncertainty, plane).sum(axis=(1, 2), dtype=float)
     area = patching.slices(inside, plane).sum(axis=(1, 2))
-    taken, so_far = [], None
-    if labelled is not None:
-        values, other = ras(read_labels(labelled), None)
-        check_same_grid(name_of(image), uncertainty, affine, name_of(labelled), values, other)
-        known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
-        so_far = np.where(is_tissue(known), known, 0).astype(np.uint8)
-        taken = _taken(so_far > 0, plane, area)
+    taken = [] if so_far is None else _taken(so_far > 0, plane, area)
     chosen = choose(unsure, area, slices, taken)
-    voxels = _voxels(result.dseg.affine, plane, chosen, len(area))
+    voxels = _voxels(guess.affine, plane, chosen, len(area))
     unsure_each = [float(unsure[n] / area[n]) for n in chosen]
-    return Suggestion(plane, chosen, voxels, unsure_each, result, so_far)
+    return Suggestion(plane, chosen, voxels, unsure_each, result, guess, so_far)
 
 
 def _taken(where, plane, area):
@@ -227,8 +310,6 @@ def _finest(shape, voxel_mm):
 
 def _own_axis(affine, ras_axis):
     """Return the axis of the file that runs along one of RAS+, and its direction (1 or -1)."""
-    import nibabel as nib
-
     orientation = nib.io_orientation(affine)
     own = int(np.flatnonzero(orientation[:, 0] == ras_axis)[0])
     return own, int(orientation[own, 1])
@@ -250,11 +331,9 @@ def fill_in(suggestion, finished, so_far=None):
     labels : nibabel image, uint8
         0 in all other slices.
     """
-    grid = suggestion.result.dseg
-    data, affine = ras(grid)
-    values, other = ras(read_labels(finished), None)
-    check_same_grid("the image", data, affine, name_of(finished), values, other)
-    kept = np.zeros(data.shape) if so_far is None else ras(read_labels(so_far), None)[0]
+    grid = suggestion.guess
+    values = _on_grid_of(grid, finished, "the image")
+    kept = np.zeros(values.shape) if so_far is None else ras(read_labels(so_far), None)[0]
     own = patching.slices(np.where(values == UNLABELLED, 0, values), suggestion.plane)
     patching.slices(kept, suggestion.plane)[suggestion.slices] = own[suggestion.slices]
     return like(kept.astype(np.uint8), grid)

@@ -4,7 +4,7 @@ import warnings
 from itertools import count
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -16,11 +16,22 @@ CODES = (
     " codes such as csf=4,gm=3+42,wm=2+41."
 )
 Labels = Annotated[str, typer.Option(help=CODES)]
+What = Annotated[
+    Literal["tissues", "brain"],
+    typer.Option(
+        help=(
+            "What is taught: the tissues of a brain, or which voxels of a whole head are brain (the"
+            " network behind extract)."
+        )
+    ),
+]
+NOT_OF_BRAINS = "--what brain looks for the brain itself, so {} is of no use; leave it away"
 
 
 def suggest(
     image: Annotated[Path, typer.Argument(help="An image.", show_default=False)],
     slices: Annotated[int, typer.Option(min=1, help="How many slices to label.")] = 1,
+    what: What = "tissues",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -57,71 +68,106 @@ def suggest(
     A label file that is there already is left alone; so is a proposal (the next one is
     NAME_proposal-2.nii.gz).
 
-    Example:
+    With --what brain the guess is the mask of the brain in a whole head (1 brain, 2 not brain, 0
+    not labelled) and the files are NAME_desc-brain_labels.nii.gz and so on.
+
+    Examples:
 
         patchseg suggest ferret_T1w.nii.gz --slices 3
+
+        patchseg suggest rhesus_T1w.nii.gz --what brain
     """
     options.check_writable(out or image.parent)
+    _check_brain(what, {"--mask": mask, "--labels": labels != "tissues"}, extract)
     options.compute_with(threads)
     from patchseg.adaptation import suggestion
-    from patchseg.inference import outputs
 
     reading = {"volume": volume, "nan_as_background": nan_as_background}
-    found = suggestion.suggest(
-        image,
-        slices,
-        weights,
-        mask=mask,
-        labelled=labelled,
-        labels=labels,
-        extract=extract,
-        plane=plane,
-        threads=threads,
-        precision=precision,
-        **reading,
-    )
-    stem, folder = outputs.stem(image), out or image.parent
-    empty, picture = folder / f"{stem}_labels.nii.gz", folder / f"{stem}_suggest.png"
-    names = (f"{stem}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
-    proposal = next(folder / name for name in names if not (folder / name).exists())
-    _write(found, image, reading, empty, proposal, picture)
+    settings = {"labelled": labelled, "plane": plane, "threads": threads, "precision": precision}
+    if what == "brain":
+        found = suggestion.suggest_brain(image, slices, weights, **settings, **reading)
+    else:
+        own = {"mask": mask, "labels": labels, "extract": extract}
+        found = suggestion.suggest(image, slices, weights, **own, **settings, **reading)
+    files = _files(image, out or image.parent, what)
+    _write(found, image, reading, files)
     for name, unsure in zip(found.names(), found.uncertainty, strict=True):
         print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
-    print(f"paint in {empty}, or correct {proposal}; see {picture}")
+    print(f"paint in {files.labels}, or correct {files.proposal}; see {files.picture}")
     given = {"weights": weights, "mask": mask, "volume": volume}
     again = "".join(
         f" --{name} {quote(str(value))}" for name, value in given.items() if value is not None
     )
     again += " --nan-as-background" if nan_as_background else ""
     again += f" --extract {extract}" if extract != "auto" else ""
-    learned = f"{folder / stem}_adapted.weights.h5"
+    again += " --what brain" if what == "brain" else ""
+    # a brain is painted in one value and its surroundings in another: nobody begins from nothing
+    worked_on = files.proposal if what == "brain" else files.labels
     print("then, with the one that you worked on:")
-    print(f"patchseg adapt {quote(str(image))} {quote(str(empty))}{again} --out {quote(learned)}")
+    pair = f"{quote(str(image))} {quote(str(worked_on))}"
+    print(f"patchseg adapt {pair}{again} --out {quote(str(files.learned))}")
 
 
-def _write(found, image, reading, empty, proposal, picture):
+class _Files(NamedTuple):
+    """What `suggest` writes, and what `adapt` may."""
+
+    labels: Path
+    proposal: Path
+    picture: Path
+    learned: Path
+
+
+def _files(image, folder, what):
+    from patchseg.inference import outputs
+
+    stem = outputs.stem(image)
+    base = f"{stem}_desc-brain" if what == "brain" else stem
+    names = (f"{base}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
+    return _Files(
+        folder / f"{base}_labels.nii.gz",
+        next(folder / name for name in names if not (folder / name).exists()),
+        folder / f"{base}_suggest.png",
+        folder / f"{stem}_{'heads' if what == 'brain' else 'adapted'}.weights.h5",
+    )
+
+
+def _check_brain(what, given, extract):
+    """Raise InputError for options that only tissues have."""
+    if what != "brain":
+        return
+    for name, value in (given | {"--extract": extract != "auto"}).items():
+        if value:
+            raise InputError(NOT_OF_BRAINS.format(name))
+
+
+def _write(found, image, reading, files):
     """Write what a suggestion gives: the file to paint in, the guess to correct, the picture."""
+    from patchseg import figures
+    from patchseg.images import volume
+
+    if not files.labels.exists():
+        volume.write(found.labelled(), files.labels)
+    volume.write(found.proposal(), files.proposal)
+    source = volume.read(image, reading["volume"], reading["nan_as_background"])
+    figures.save(_picture(found, source), files.picture)
+
+
+def _picture(found, source):
+    """Draw the suggested slices: what was found, over the image or below it."""
     import numpy as np
 
     from patchseg import figures
-    from patchseg.images import brain, grid, volume
+    from patchseg.images import brain, grid, head
 
-    tissues, _ = grid.ras(found.result.dseg)
-    if not empty.exists():
-        volume.write(found.labelled(), empty)
-    volume.write(found.proposal(), proposal)
-    source = volume.read(image, reading["volume"], reading["nan_as_background"])
+    guess, _ = grid.ras(found.guess, None)
     data, affine = grid.ras(source)
-    shown = brain.normalise(data, tissues > 0)
-    figure = figures.mosaic(
-        shown,
-        tissues.astype(np.uint8),
-        grid.voxel_size_mm(affine),
-        found.plane,
-        at=found.slices,
-        titles=found.names(),
-    )
-    figures.save(figure, picture)
+    place = {"at": found.slices, "titles": found.names()}
+    voxel_mm = grid.voxel_size_mm(affine)
+    if found.whole_head:
+        shown = np.clip(head.scaled(data), 0, 1)
+        return figures.outlined_at(shown, guess == 1, voxel_mm, found.plane, **place)
+    shown = brain.normalise(data, guess > 0)
+    return figures.mosaic(shown, guess, voxel_mm, found.plane, **place)
 
 
 def adapt(
@@ -137,6 +183,7 @@ def adapt(
         Path,
         typer.Option(help="The new weights (.weights.h5); their card (.json) comes beside them."),
     ] = Path("adapted.weights.h5"),
+    what: What = "tissues",
     weights: options.Weights = None,
     mask: Annotated[
         list[Path] | None,
@@ -184,6 +231,11 @@ def adapt(
     Labels are an ordinary image on the grid of the brain: 0 not labelled, 1 CSF, 2 GM, 3 WM, or
     what --labels says. Whole slices, scribbles or single structures, in any plane.
 
+    With --what brain it learns which voxels of a whole head are brain: 1 brain, 2 not brain, 0 not
+    labelled, or a mask of 0 and 1 on a slice or a few (other slices are then not labelled). Half of
+    what is labelled is learned first; if that does not help the other half, the network stays as it
+    was. The new weights are for extract.
+
     Examples:
 
         patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --out ferret.weights.h5
@@ -191,33 +243,36 @@ def adapt(
         patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels freesurfer
 
         patchseg segment *_T1w.nii.gz --weights ferret.weights.h5 --out derivatives/
+
+        patchseg adapt a.nii.gz a_desc-brain_proposal.nii.gz --what brain --out heads.weights.h5
+
+        patchseg extract *_T1w.nii.gz --weights heads.weights.h5 --out derivatives/
     """
     if len(files) % 2:
         raise InputError(
             f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE"
             " LABELLED IMAGE LABELLED …"
         )
+    tissues_only = {"--mask": mask, "--labels": labels != "tissues", "--hold-out": hold_out}
+    _check_brain(what, tissues_only, extract)
     options.compute_with(threads)
-    from patchseg.adaptation import fine_tuning
+    from patchseg.adaptation import fine_tuning, heads
 
+    settings = {
+        "volume": volume,
+        "nan_as_background": nan_as_background,
+        "seed": seed,
+        "steps": steps,
+        "threads": threads,
+        "precision": precision,
+    }
+    own = {"masks": mask, "labels": labels, "extract": extract, "hold_out": hold_out}
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
-        fine_tuning.adapt(
-            files[::2],
-            files[1::2],
-            weights,
-            out,
-            masks=mask,
-            labels=labels,
-            volume=volume,
-            nan_as_background=nan_as_background,
-            extract=extract,
-            hold_out=hold_out,
-            seed=seed,
-            steps=steps,
-            threads=threads,
-            precision=precision,
-        )
+        if what == "brain":
+            heads.adapt(files[::2], files[1::2], weights, out, **settings)
+        else:
+            fine_tuning.adapt(files[::2], files[1::2], weights, out, **own, **settings)
     _tell(out)
 
 
@@ -227,9 +282,10 @@ def _tell(out):
     from patchseg.adaptation import record
 
     known = checkpoint.read_card(out)
+    held = "half of the labels, held out" if known.get("what") == "brain" else "slices held out"
     for title, key in (
-        ("slices held out, before", "held_out_before"),
-        ("slices held out, now", "held_out_after"),
+        (f"{held}, before", "held_out_before"),
+        (f"{held}, now", "held_out_after"),
         ("labelled voxels, before", "dice_before"),
         ("the same, now that they are learned", "dice_after"),
     ):
@@ -237,6 +293,12 @@ def _tell(out):
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
             print(f"Dice on {title}: {shown}")
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
+    if not known.get("helped", True):
+        typer.echo(
+            "note: what one half of the labels teaches does not help the other, so the network"
+            " stays as it was; check the labels, or label another slice",
+            err=True,
+        )
     print(out)
     if known["stopped"]:
         typer.echo(f"{out} holds the best of the {known['steps']} batches so far", err=True)

@@ -31,6 +31,13 @@ Extract = Annotated[
     Literal["auto", "always", "never"],
     typer.Option(help="Look for the brain in images without a mask; auto does so in whole heads."),
 ]
+BrainWeights = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own weights that find the brain in a head (adapt --what brain).",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads to compute with. Default: all cores.", show_default=False),

@@ -27,6 +27,7 @@ def segment(
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
     extract: options.Extract = "auto",
+    brain_weights: options.BrainWeights = None,
     n4: options.N4 = False,
     tile: options.Tile = None,
     sharpen: options.Sharpen = True,
@@ -66,6 +67,7 @@ def segment(
         "volume": volume,
         "nan_as_background": nan_as_background,
         "extract": extract,
+        "brain_weights": brain_weights and str(brain_weights.resolve()),
         "n4": n4,
         "tile": tile,
         "sharpen": sharpen,
@@ -103,7 +105,14 @@ def check(settings):
     segmentation.check_settings(settings["scales"], settings["tile"], settings["extract"])
     if checkpoint.finds_brains(weights or checkpoint.SHIPPED):
         raise InputError(
-            f"{weights}: weights that find the brain in a head; name weights that know tissues"
+            f"{weights}: weights that find the brain in a head; name weights that know tissues (and"
+            " these as --brain-weights)"
+        )
+    brain_weights = settings["brain_weights"]
+    if brain_weights and not checkpoint.finds_brains(brain_weights):
+        raise InputError(
+            f"{brain_weights}: not weights that find the brain in a head; make them with adapt"
+            " --what brain"
         )
     if settings["n4"]:
         bias.load_ants()  # says how to install it, before the work

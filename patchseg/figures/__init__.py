@@ -3,7 +3,7 @@
 from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
 from patchseg.figures.browse import slider
 from patchseg.figures.diagrams import unet_diagram, zoom_steps
-from patchseg.figures.slices import outlined, outlines, unsure
+from patchseg.figures.slices import outlined, outlined_at, outlines, unsure
 from patchseg.figures.stages import (
     fold_sizes,
     learning_curve,
@@ -24,6 +24,7 @@ __all__ = [
     "loss_curve",
     "mosaic",
     "outlined",
+    "outlined_at",
     "outlines",
     "predictions",
     "save",

@@ -179,6 +179,29 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
     return figure
 
 
+def outlined_at(image, brain, voxel_mm, axis, at, titles):
+    """Show slices of a whole head along one axis with the outline of its brain.
+
+    Parameters
+    ----------
+    image, brain, voxel_mm
+        See `outlines`.
+    axis : {'sagittal', 'coronal', 'axial'}
+    at : list of int
+    titles : list of str
+
+    Returns
+    -------
+    figure : Photo
+    """
+    room, around = (ROW_PX // max(2, len(at)), 420), (image > DARK) | brain
+    cut = Cut(brain, voxel_mm, axis, len(at), room, around)
+    tiles = [
+        with_lines(grey(cut(image, one), cut.size), [(cut(brain, one), *LINES[0])]) for one in at
+    ]
+    return _sheet([(list(zip(titles, tiles, strict=True)), cut.ends)])
+
+
 def grey(plane, size):
     """Draw a slice in [0, 1]: uint8; see `resized`."""
     return (np.clip(resized(plane, size), 0, 1) * 255 * BRIGHT).round().astype(np.uint8)

@@ -60,23 +60,29 @@ def view(image, result, opacity=0.4):
     return VBox([HBox([chooser, slider]), canvas])
 
 
-def label_colours():
+def label_colours(names=TISSUES):
     """Return the label colours as NiiVue wants them, the background transparent.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the labels, from 1; at most as many as there are tissues.
 
     Returns
     -------
     colours : dict of list
         R, G, B, A, I and labels.
     """
-    rgb = np.array([(0, 0, 0), *[to_rgb(COLOURS[tissue]) for tissue in TISSUES]]) * 255
+    colours = [COLOURS[tissue] for tissue in TISSUES[: len(names)]]
+    rgb = np.array([(0, 0, 0), *map(to_rgb, colours)]) * 255
     red, green, blue = rgb.round().astype(int).T.tolist()
     return {
         "R": red,
         "G": green,
         "B": blue,
-        "A": [0, 255, 255, 255],
-        "I": [0, 1, 2, 3],
-        "labels": ["", *TISSUES],
+        "A": [0, *[255] * len(names)],
+        "I": list(range(len(names) + 1)),
+        "labels": ["", *names],
     }
 
 
@@ -120,11 +126,11 @@ def _painted(path):
     return bool(path) and Path(path).is_file() and bool(np.any(volume.read(path).dataobj))
 
 
-def _pens():
+def _pens(names):
     from ipywidgets import ToggleButtons
 
-    tissues = [(tissue, number) for number, tissue in enumerate(TISSUES, 1)]
-    options = [("look", -1), *tissues, ("erase", 0)]
+    labels = [(name, number) for number, name in enumerate(names, 1)]
+    options = [("look", -1), *labels, ("erase", 0)]
     pens = ToggleButtons(options=options, value=-1, description="pen")
     pens.style.button_width = "70px"
     return pens
@@ -139,7 +145,7 @@ def _button(name, action, **style):
 
 
 class Painter:
-    """An image to paint tissues on; they go into a label file on the image's own grid.
+    """An image to paint tissues on, or a brain; they go into a label file on the image's own grid.
 
     Parameters
     ----------
@@ -153,6 +159,8 @@ class Painter:
         That is painted in.
     number : int, optional
         Slice to show first, along the RAS+ axis; the middle one unless given.
+    names : sequence of str
+        Of the pens, whose labels count from 1.
 
     Attributes
     ----------
@@ -165,15 +173,16 @@ class Painter:
     not by itself.
     """
 
-    def __init__(self, image, labels, proposal=None, plane="coronal", number=None):
+    def __init__(self, image, labels, proposal=None, plane="coronal", number=None, names=TISSUES):
         from ipywidgets import HBox, Label, VBox
 
         self.image, self.labels, self.said = Path(image), Path(labels), Label()
+        self.names = names
         self.canvas = _canvas(self.image, plane, number)
         start = next((Path(path) for path in (labels, proposal) if _painted(path)), None)
         self.canvas.on_canvas_attached(lambda: self._begin(start))
         self.canvas.on_mouse_up(lambda _: self._pull())
-        self.pen = _pens()
+        self.pen = _pens(names)
         self.pen.observe(lambda change: self._take(change["new"]), "value")
         undo = _button("undo", self.canvas.draw_undo)
         save = _button("save", self.save, button_style="primary")
@@ -184,7 +193,7 @@ class Painter:
 
         if start is not None:
             self.canvas.load_drawing(str(start))
-        self.canvas.set_draw_colormap(ColorMap(**label_colours()))
+        self.canvas.set_draw_colormap(ColorMap(**label_colours(self.names)))
 
     def _take(self, pen):
         self.canvas.set_drawing_enabled(pen >= 0)

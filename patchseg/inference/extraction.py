@@ -101,7 +101,7 @@ def find(network, image, voxel_mm, which=None):
         size_mm = brain.size_mm(mask, voxel_mm)
         if not mask.any():
             break
-        box = _around(mask, AROUND * size_mm / voxel_mm)
+        box = around(mask, AROUND * size_mm / voxel_mm)
         view, steady = _look(network, seen[box], voxel_mm, size_mm / BRAIN)
         last = _at_voxels(view[..., 2], seen.shape, box)
         mask = _largest(last)
@@ -166,7 +166,7 @@ def _largest(probability):
     return ndimage.binary_fill_holes(parts == 1)
 
 
-def _around(mask, margin):
+def around(mask, margin):
     """Return the box around a mask with a margin, in voxels of each axis."""
     return tuple(
         slice(max(0, int(one.start - more)), min(n, int(np.ceil(one.stop + more))))

@@ -52,7 +52,7 @@ def _painted(path):
 
     None if the file is neither.
     """
-    base = re.sub(r"_(labels|proposal(-\d+)?)$", "", outputs.stem(path))
+    base = re.sub(r"(_desc-brain)?_(labels|proposal(-\d+)?)$", "", outputs.stem(path))
     return (path.parent, base) if base != outputs.stem(path) else None
 
 

@@ -86,6 +86,7 @@ def extract(
     weights=None,
     *,
     brain_number=None,
+    always=False,
     volume=None,
     nan_as_background=False,
     threads=None,
@@ -103,6 +104,8 @@ def extract(
     brain_number : int, optional
         Of several brains in one image, as mice are scanned, counted from 1: from left to right,
         then from back to front, then from bottom to top. The largest unless given.
+    always : bool
+        Look for the brain even if the image seems to show an extracted one.
     volume, nan_as_background, threads, precision
         See `patchseg.segment`.
 
@@ -129,7 +132,7 @@ def extract(
         voxel_mm = grid.voxel_size_mm(affine)
         brain.check_varies(data, name)
         other = share_of_other(data, voxel_mm, weights, precision)
-        if other > HEAD or brain_number:
+        if always or other > HEAD or brain_number:
             found = find(data, voxel_mm, name, weights, precision, brain_number)
         else:
             found = extraction.whole(brain.foreground(data, name), other)
@@ -203,7 +206,7 @@ def is_thin(shape, voxel_mm):
     return bool(edges.min() < THIN * edges.max())
 
 
-def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
+def inside(data, voxel_mm, name="image", extract="auto", precision="auto", weights=None):
     """Return the brain of an image that came without a mask.
 
     Parameters
@@ -216,6 +219,8 @@ def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
         Whether it is looked for: 'auto' does so if the image shows a head; else the brain is what
         is not background (see `brain.foreground`).
     precision : str
+    weights : str or Path, optional
+        Of the network that looks.
 
     Returns
     -------
@@ -232,9 +237,9 @@ def inside(data, voxel_mm, name="image", extract="auto", precision="auto"):
     brain.check_varies(data, name)
     thin = is_thin(data.shape, voxel_mm)
     if extract == "always" or (
-        extract == "auto" and not thin and share_of_other(data, voxel_mm, None, precision) > HEAD
+        extract == "auto" and not thin and share_of_other(data, voxel_mm, weights, precision) > HEAD
     ):
-        found = find(data, voxel_mm, name, precision=precision)
+        found = find(data, voxel_mm, name, weights, precision)
         return found.mask, found
     mask = brain.foreground(data, name)
     if extract == "auto" and thin and mask.mean() > FULL:

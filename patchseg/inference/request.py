@@ -24,6 +24,7 @@ def request(
     *,
     volume=None,
     extract="auto",
+    brain_weights=None,
     n4=False,
     scales=(1.0,),
     tile=None,
@@ -61,7 +62,7 @@ def request(
         "heads_sha256": (
             None
             if mask is not None or extract == "never"
-            else checkpoint.read_card(checkpoint.HEADS)["sha256"]
+            else checkpoint.read_card(brain_weights or checkpoint.HEADS)["sha256"]
         ),
         "settings": {
             "volume": volume or 0,

@@ -36,6 +36,7 @@ def segment(
     volume=None,
     nan_as_background=False,
     extract="auto",
+    brain_weights=None,
     n4=False,
     scales=(1.0,),
     tile=None,
@@ -61,6 +62,8 @@ def segment(
     extract : {'auto', 'always', 'never'}
         Whether the brain is looked for in an image without a mask: 'auto' does so if the image
         shows a head (see `mask.extract`); else the brain is what is not background.
+    brain_weights : str or Path, optional
+        Of a network that finds the brain in a head; those of the package unless given.
     n4 : bool
         Correct the bias field first (N4, Tustison 2010; needs the extra `ants`).
     scales : tuple of float
@@ -102,13 +105,15 @@ def segment(
             weights,
             volume=volume,
             extract=extract,
+            brain_weights=brain_weights,
             n4=n4,
             scales=scales,
             tile=tile,
             sharpen=sharpen,
             precision=precision,
         )
-        scan = _scan(image, mask, volume, nan_as_background, extract, precision)
+        looks = extract, brain_weights, precision
+        scan = _scan(image, mask, volume, nan_as_background, *looks)
         if n4:
             scan = replace(scan, data=correct(scan.data, scan.mask, scan.voxel_mm))
         network = networks.load(weights, precision)
@@ -158,14 +163,14 @@ class _Scan:
         return brain.size_mm(self.mask, self.voxel_mm)
 
 
-def _scan(image, mask, volume, fill, extract, precision):
+def _scan(image, mask, volume, fill, extract, brain_weights, precision):
     name, source = name_of(image), read(image, volume, fill)
     data, affine = grid.ras(source)
     voxel_mm, found, how, kept = grid.voxel_size_mm(affine), None, GIVEN, 1.0
     if mask is not None:
         inside, kept = brain.read_mask(mask, name, data, affine)
     else:
-        inside, found = masks.inside(data, voxel_mm, name, extract, precision)
+        inside, found = masks.inside(data, voxel_mm, name, extract, precision, brain_weights)
         how = FOUND if found else FOREGROUND
     box = brain.bounding_box(inside)
     return _Scan(name, source, data, inside, voxel_mm, box, found, how, kept)

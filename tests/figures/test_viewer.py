@@ -151,6 +151,9 @@ def test_without_a_browser_nothing_hangs_and_the_label_file_stays(tmp_path):
         and (tmp_path / "labels.nii.gz").read_bytes() == before
     )
     assert np.allclose(painter.canvas.scene.crosshair_pos, [0.5, 0.5, 2.5 / 6])
+    own = viewer.Painter(tmp_path / "a.nii.gz", tmp_path / "mask.nii.gz", names=("brain",))
+    assert [name for name, _ in own.pen.options] == ["look", "brain", "erase"]
+    assert viewer.label_colours(own.names)["labels"] == ["", "brain"]
 
 
 @pytest.mark.slow

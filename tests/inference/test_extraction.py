@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 from itertools import permutations, product
 
 import nibabel as nib
@@ -166,6 +167,24 @@ def test_a_named_brain_gets_files_of_its_own(monkeypatch, tmp_path):
     assert dice(found[40:], brain) > 0.9 and not found[:36].any()
     said = CliRunner().invoke(app, ["extract", str(path), "--out", str(out), "--brain", "3"])
     assert said.exit_code == 1 and "brain 3 was asked for, there seem to be 2" in said.output
+
+
+def test_segment_looks_for_the_brain_with_weights_of_ones_own(network, tmp_path, monkeypatch):
+    image, brain = ball_head()
+    path = write_nifti(tmp_path / "head.nii.gz", image)
+    own = tmp_path / "own.weights.h5"
+    for end in (".weights.h5", ".json"):
+        source = checkpoint.HEADS.with_name(f"heads{end}")
+        shutil.copy(source, tmp_path / f"own{end}")
+    asked = []
+    monkeypatch.setattr(
+        networks, "load_heads", lambda path=None, precision="auto": asked.append(path) or Shells()
+    )
+    words = ["segment", str(path), "--out", str(tmp_path / "out"), "--no-report"]
+    done = CliRunner().invoke(app, [*words, "--brain-weights", str(own)], catch_exceptions=False)
+    assert done.exit_code == 0 and set(asked) == {str(own)}
+    refused = CliRunner().invoke(app, [*words, "--brain-weights", str(checkpoint.SHIPPED)])
+    assert "not weights that find the brain in a head" in str(refused.exception)
 
 
 def test_files_are_written_once_and_nothing_foreign_is_replaced(heads_network, tmp_path):
