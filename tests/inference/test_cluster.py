@@ -12,7 +12,7 @@ import pytest
 from conftest import ball_brain, write_nifti
 from in_worker import kill_some
 
-from patchseg.cli import main
+from patchseg.cli import main, options
 from patchseg.core import runtime, source
 from patchseg.core.errors import InputError
 from patchseg.inference import batch, cluster, unfinished
@@ -167,6 +167,7 @@ def test_the_commands_hand_the_work_to_a_cluster(network, tmp_path, monkeypatch,
     monkeypatch.setattr(
         cluster, "connected", lambda *words: asked.append(words) or nullcontext(None)
     )
+    monkeypatch.setattr(options, "compute_with", lambda threads: None)
     monkeypatch.chdir(tmp_path)
     image = write_nifti(Path("in/sub-1/anat/sub-1_T1w.nii.gz"), ball_brain((24, 22, 20))[0])
     common = ("--no-report", "--jobs", "3", "--cluster")
