@@ -28,3 +28,15 @@ def test_n4_of_a_plain_image_is_what_it_was():
     below = np.where(labels > 0, image, -0.5).astype(np.float32)
     args = labels > 0, (1, 1, 1)
     assert np.allclose(bias.n4(below, *args), bias.n4(image, *args), rtol=1e-4)
+
+
+@pytest.mark.parametrize("outside", [-100, -1])
+def test_n4_does_not_depend_on_a_negative_background(outside):
+    pytest.importorskip("ants")
+    image, labels = ball_brain((24, 24, 24))
+    args = labels > 0, (1, 1, 1)
+    moved = np.where(labels > 0, image, outside).astype(np.float32)
+    shifted = image + np.float32(-100)  # all of it, as after a subtraction
+    expected = bias.n4(image, *args)
+    assert np.allclose(bias.n4(moved, *args), expected, rtol=1e-4)
+    assert np.allclose(bias.n4(shifted, *args), expected, rtol=1e-3)

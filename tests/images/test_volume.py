@@ -379,3 +379,21 @@ def test_what_does_not_fit_the_free_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "free_memory", lambda: 24 * 32 - 1)
     with pytest.raises(InputError, match="GiB of memory"):
         volume.read(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mgh", "a.mgz"])
+def test_a_header_that_claims_more_than_the_file_holds_takes_no_memory(tmp_path, monkeypatch, name):
+    """A few bytes that say 1 TB: refused by the size of the file, on a machine with room for it."""
+    monkeypatch.setattr(checks, "free_memory", lambda: 2**60)
+    kind = nib.MGHImage if ".mg" in name else nib.Nifti1Image
+    path = tmp_path / name
+    nib.save(kind(cube(), np.eye(4)), path)
+    packed = name.endswith("z")
+    raw = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    if kind is nib.MGHImage:
+        raw[4:16] = np.array([30000, 3000, 3000], ">i4").tobytes()
+    else:
+        raw[42:48] = np.array([30000, 3000, 3000], "<i2").tobytes()
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    with pytest.raises(InputError, match=r"holds \d+ bytes, but its header says 1080000000"):
+        volume.read(path)

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from patchseg import checkpoint, unet
@@ -78,3 +79,21 @@ def test_a_card_of_an_absurd_network_is_refused_before_it_is_built(tmp_path, key
     checkpoint.write_card(path, {"levels": 2, "features": 4, key: value})
     with pytest.raises(InputError, match=f"odd.json: architecture.{key}"):
         checkpoint.load(path)
+
+
+def test_a_card_that_describes_more_than_its_file_holds_is_refused_before_it_is_built(
+    tmp_path, monkeypatch
+):
+    path = save(tmp_path / "a.weights.h5")
+    checkpoint.write_card(path, SMALL | {"levels": 6, "features": [2048] * 6, "blocks": 16})
+    monkeypatch.setattr(unet, "build", None)
+    with pytest.raises(InputError, match="but the network of a.json takes .* or more"):
+        checkpoint.load(path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    network = unet.build(**SMALL)
+    network.set_weights([array * np.nan for array in network.get_weights()])
+    checkpoint.save(network, SMALL, tmp_path / "a.weights.h5")
+    with pytest.raises(InputError, match="NaN or infinite"):
+        checkpoint.load(tmp_path / "a.weights.h5")
