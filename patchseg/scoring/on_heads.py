@@ -12,6 +12,7 @@ from patchseg.core import runtime
 from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
 from patchseg.datasets import heads
+from patchseg.images import brain
 from patchseg.scoring import rows
 
 LEFT_OUT = {
@@ -64,7 +65,7 @@ def score(weights, name):
     started = time.monotonic()
     found = masks.find(one.image, one.voxel_mm, name, weights)
     seconds = time.monotonic() - started
-    checks = masks.table(found)
+    checks = masks.table(found, brain.size_mm(found.mask, one.voxel_mm))
     return measured(one.mask, found.mask, one.voxel_mm) | {
         "other": round(found.other, 3),
         "agreement": round(found.agreement, 3),

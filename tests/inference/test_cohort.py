@@ -206,6 +206,7 @@ def test_a_folder_without_results_stays_empty(tmp_path):
 
 def test_tables_of_others_are_refused_and_own_ones_are_not(tmp_path):
     make_up(tmp_path, "a")
+    (tmp_path / "a_report.html").write_text("a report")
     cohort.cohort(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} >= set(cohort.OWN)
     cohort.check_foreign(tmp_path)
