@@ -88,7 +88,9 @@ def adapt(
     card says ``stopped``.
     """
     if not 0 <= seed < 2**32 or (steps is not None and steps < 2):
-        raise InputError(f"seed {seed}, steps {steps}: at least 2 steps, and a seed from 0 to 2^32")
+        raise InputError(
+            f"--seed {seed} --steps {steps}: at least 2 steps, and a seed from 0 to 2^32"
+        )
     started, out = time.monotonic(), Path(out)
     with runtime.at_most(threads):
         parent = _parent(weights, precision)

@@ -122,13 +122,19 @@ def _files(image, folder, what):
 
     stem = outputs.stem(image)
     base = f"{stem}_desc-brain" if what == "brain" else stem
-    names = (f"{base}_proposal{f'-{number}' if number > 1 else ''}.nii.gz" for number in count(1))
+    weights = f"{stem}_{'heads' if what == 'brain' else 'adapted'}"
     return _Files(
         folder / f"{base}_labels.nii.gz",
-        next(folder / name for name in names if not (folder / name).exists()),
+        _free(folder / f"{base}_proposal", ".nii.gz"),
         folder / f"{base}_suggest.png",
-        folder / f"{stem}_{'heads' if what == 'brain' else 'adapted'}.weights.h5",
+        _free(folder / weights, ".weights.h5"),
     )
+
+
+def _free(base, end):
+    """Return the first of NAME, NAME-2, NAME-3 that is not there."""
+    names = (f"{base.name}{f'-{number}' if number > 1 else ''}{end}" for number in count(1))
+    return next(base.with_name(name) for name in names if not base.with_name(name).exists())
 
 
 def _check_brain(what, given, extract):
@@ -180,9 +186,15 @@ def adapt(
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Option(help="The new weights (.weights.h5); their card (.json) comes beside them."),
-    ] = Path("adapted.weights.h5"),
+        Path | None,
+        typer.Option(
+            help=(
+                "The new weights (.weights.h5); their card (.json) comes beside them. Default:"
+                " adapted.weights.h5; of --what brain: heads.weights.h5."
+            ),
+            show_default=False,
+        ),
+    ] = None,
     what: What = "tissues",
     weights: options.Weights = None,
     mask: Annotated[
@@ -215,8 +227,9 @@ def adapt(
         typer.Option(
             min=0,
             help=(
-                "Batches of training. Default: 80 for one slice, up to 240 for many. 0 leaves the"
-                " network as it is and learns only, in seconds, where its borders lie."
+                "Batches of training. Default: 80 for one slice (brain: 100), more for many. 0"
+                " (tissues) leaves the network as it is and learns only, in seconds, where its"
+                " borders lie."
             ),
             show_default=False,
         ),
@@ -234,7 +247,8 @@ def adapt(
     With --what brain it learns which voxels of a whole head are brain: 1 brain, 2 not brain, 0 not
     labelled, or a mask of 0 and 1 on a slice or a few (other slices are then not labelled). Half of
     what is labelled is learned first; if that does not help the other half, the network stays as it
-    was. The new weights are for extract.
+    was. The new weights are for extract, and for segment and bids (--brain-weights). There Ctrl-C
+    keeps the best round only while it trains.
 
     Examples:
 
@@ -255,6 +269,7 @@ def adapt(
         )
     tissues_only = {"--mask": mask, "--labels": labels != "tissues", "--hold-out": hold_out}
     _check_brain(what, tissues_only, extract)
+    out = out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
     options.compute_with(threads)
     from patchseg.adaptation import fine_tuning, heads
 

@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def _sweep(folder):
     for left in folder.glob(f"{PARTIAL}*"):
         pid = left.name.removeprefix(own).partition("-")[0] if left.name.startswith(own) else ""
         if (pid.isdigit() and not psutil.pid_exists(int(pid))) or _is_old(left):
-            left.unlink(missing_ok=True)
+            with suppress(OSError):  # a colleague's, or no file
+                left.unlink(missing_ok=True)
 
 
 def _is_old(path):

@@ -74,6 +74,7 @@ def find(dataset, participants=(), sessions=(), filters=None):
             f"{dataset}: no {' or '.join(QUERIES.values())} image of {_some(folders)}{left}; check"
             " sub-*/anat and sub-*/ses-*/anat"
         )
+    inputs.check_printable(images)
     having = {image.relative_to(dataset).parts[0] for image in images}
     return images, [name for name in folders if name not in having]
 

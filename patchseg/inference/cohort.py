@@ -168,7 +168,9 @@ def _sizes(found):
 def _write_volumes(out, found, wide, about):
     """Write both tables of volumes, with what is known of the participants at the end."""
     write_table(_with(wide, about), out / "volumes_wide.tsv")
-    if not found:
+    if not found:  # nothing of an earlier run stays
+        long = pd.DataFrame(columns=["image", "tissue", "volume_mm3"])
+        write_table(long, out / "volumes.tsv")
         return
     long = pd.concat([one.volumes for one in found], keys=range(len(found)))
     images = long.index.get_level_values(0)

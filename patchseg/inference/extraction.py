@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import entr
 
+from patchseg.core.errors import InputError
 from patchseg.images import brain, head
 from patchseg.images.grid import resize
 
@@ -87,7 +88,7 @@ def find(network, image, voxel_mm, which=None):
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such brain.
     """
     seen, voxel_mm = head.scaled(image), np.array(voxel_mm)
@@ -146,7 +147,7 @@ def _one(probability, which):
     if which is None:
         return probability, count
     if not 1 <= which <= count:
-        raise ValueError(f"brain {which} was asked for, there seem to be {count}")
+        raise InputError(f"brain {which} was asked for, there seem to be {count}")
     edge = sizes[0] ** (1 / 3)
     centres = np.array(ndimage.center_of_mass(probability, parts, range(1, count + 1)))
     order = np.lexsort(np.rint(centres / edge).T[::-1])

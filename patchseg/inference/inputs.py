@@ -38,13 +38,18 @@ def find(sources):
             raise InputError(
                 f"{source}: cannot be opened ({error.strerror}); check the name and its permissions"
             ) from error
+    check_printable(images)
+    names = {(image.parent, outputs.stem(image)) for image in images}
+    return [image for image in dict.fromkeys(images) if _painted(image) not in names]
+
+
+def check_printable(images):
+    """Raise InputError for a name that tables, logs and the terminal cannot show."""
     for image in images:
         if not str(image).isprintable():
             raise InputError(
                 f"{str(image)!r}: a name with letters that cannot be printed; rename the file"
             )
-    names = {(image.parent, outputs.stem(image)) for image in images}
-    return [image for image in dict.fromkeys(images) if _painted(image) not in names]
 
 
 def _painted(path):

@@ -185,7 +185,7 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_num
     network = networks.load_heads(weights, precision)
     try:
         found = extraction.find(network, data, voxel_mm, brain_number)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{name}: {error}; look at its page without --brain") from error
     if not found.mask.any():
         raise InputError(

@@ -65,7 +65,9 @@ def to_html(executed, title, home=""):
     for cell in executed.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"# {title}"))
+    heading = {"text/html": f"<h1>{html.escape(title)}</h1>"}
+    shown = [nbformat.v4.new_output("display_data", data=heading)]
+    executed.cells.insert(0, nbformat.v4.new_code_cell("", outputs=shown))
     page = _exporter().from_notebook_node(executed)[0]
     return page.replace("<main>", _LINKS.format(home=home, name=html.escape(title)) + "<main>", 1)
 

@@ -6,6 +6,7 @@ Each image has a file of its own, so that many processes may write at once.
 import json
 from contextlib import suppress
 
+from patchseg.core.errors import InputError
 from patchseg.core.files import write_text
 
 ENDS = "_unfinished.json"
@@ -75,7 +76,8 @@ def find(out):
 
 def _write(place, reasons, more):
     note = {"image": str(place.image), "record": place.record.relative_to(place.out).as_posix()}
-    with suppress(OSError):  # what cannot be written is said by what writes the results
+    # what cannot be written is said by what writes the results
+    with suppress(OSError, InputError, UnicodeError):
         text = json.dumps(note | {"reasons": reasons} | more, ensure_ascii=False, indent=2)
         write_text(path(place), text + "\n")
 

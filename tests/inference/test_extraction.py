@@ -75,7 +75,7 @@ def test_two_brains_are_told():
         wanted = np.zeros_like(four, bool)
         wanted[x : x + 40, y : y + 40] = brain
         assert dice(found.mask, wanted) > 0.9 and found.pieces == 1
-    with pytest.raises(ValueError, match="brain 5 was asked for, there seem to be 4"):
+    with pytest.raises(InputError, match="brain 5 was asked for, there seem to be 4"):
         extraction.find(Shells(0.55, 0.65), four, (1, 1, 1), 5)
 
 
