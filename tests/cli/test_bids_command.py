@@ -100,6 +100,14 @@ def test_a_choice_of_nothing_says_what_there_is(cohort, choice, says):
         bids_app.find(cohort, **choice)
 
 
+def test_a_name_that_cannot_be_printed_is_refused(tmp_path):
+    anat = tmp_path / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    (anat / "sub-01_acq-a\nb_T1w.nii.gz").write_bytes(b"")
+    with pytest.raises(InputError, match="letters that cannot be printed"):
+        bids_app.find(tmp_path)
+
+
 def test_a_folder_that_is_no_dataset_is_named(tmp_path):
     with pytest.raises(InputError, match="no BIDS dataset: there is no folder sub-"):
         bids_app.find(tmp_path)

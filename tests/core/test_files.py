@@ -30,6 +30,14 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     assert path.read_text() == "whole"
 
 
+def test_what_cannot_be_swept_is_in_nobodys_way(tmp_path):
+    left = tmp_path / ".partial-left"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert (tmp_path / "a.txt").read_text() == "whole" and left.is_dir()
+
+
 def test_what_another_machine_left_goes_after_a_day(tmp_path):
     old, new = tmp_path / ".partial-old.nii", tmp_path / ".partial-new.nii"
     for one in (old, new):

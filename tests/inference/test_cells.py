@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from patchseg.core.errors import InputError
-from patchseg.inference import cells
+from patchseg.inference import cells, report
 
 
 @pytest.fixture
@@ -76,3 +76,10 @@ def test_ctrl_c_is_not_held_back(notebook):
 
 def test_cells_with_a_tag_are_left_out(notebook):
     assert len(run(notebook("1 / 0", tags=["viewer"]), without=["viewer"]).cells) == 2
+
+
+def test_a_title_is_no_markup_in_the_page(notebook):
+    executed = run(notebook("b = 1"))
+    page = report.to_html(executed, "<img src=x onerror=alert(1)> *a*")
+    assert "<h1>&lt;img src=x onerror=alert(1)&gt; *a*</h1>" in page
+    assert "<img" not in page

@@ -260,3 +260,11 @@ def test_a_picture_of_few_slices_or_of_no_brain(shape):
     image = nib.Nifti1Image(np.arange(labels.size, dtype=np.float32).reshape(shape), np.eye(4))
     shown = thumbnail.picture(image.get_fdata(dtype=np.float32), labels, (1, 1, 5))
     assert shown.dtype == np.uint8 and shown.max() > 100
+
+
+def test_no_volumes_stay_of_a_run_whose_images_all_fail_now(tmp_path):
+    make_up(tmp_path, "a")
+    cohort.cohort(tmp_path)
+    assert len(pd.read_csv(tmp_path / "volumes.tsv", sep="\t")) == 4
+    cohort.cohort(tmp_path, {"a": "a.nii.gz: damaged"})
+    assert pd.read_csv(tmp_path / "volumes.tsv", sep="\t").empty
