@@ -35,6 +35,7 @@ class Outcome:
     verdict: str = ""
     reasons: str = ""
     brain: str = ""
+    taken: bool = False  # its name is that of another image's result, which stays and is listed
 
     @property
     def failed(self):
@@ -78,8 +79,8 @@ def run(
         names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
         first = cohort.cohort(
             out,
-            {names[outcome.image]: outcome.reasons for outcome in outcomes if outcome.failed},
-            {names[outcome.image] for outcome in outcomes if not outcome.failed},
+            {names[one.image]: one.reasons for one in outcomes if one.failed and not one.taken},
+            {names[one.image] for one in outcomes if not one.failed},
         )
         if len(images) > 1 and len(first):
             names = ", ".join(first.image[:3])
@@ -141,7 +142,7 @@ def _outcomes(images, out, done):
         if number not in outcomes:
             outcomes[number] = Outcome(image, FAILED, reasons=f"{image}: {lost}")
             say(_line(outcomes[number]), sys.stderr)
-        if outcomes[number].failed:
+        if outcomes[number].failed and not outcomes[number].taken:
             unfinished.fail(outputs.Place(image, out), outcomes[number].reasons)
     return [outcomes[number] for number in range(len(images))]
 
@@ -188,7 +189,7 @@ def attempt(one, image, out, mask, with_report, options, run_id=None):
         outcome = Outcome(image, FAILED, reasons=f"{image}: {cluster.killed(TRIES)}")
     else:
         outcome = one(image, out, mask, with_report, options)
-    if outcome.failed:
+    if outcome.failed and not outcome.taken:
         unfinished.fail(place, outcome.reasons)
     else:
         unfinished.end(place)
@@ -220,7 +221,8 @@ def segment_one(image, out, mask, with_report, options):
         brain = result.provenance.get("brain", "")
         return Outcome(image, status, result.verdict, result.reasons, brain)
     except Exception as error:  # one image must never stop a batch
-        return Outcome(image, FAILED, reasons=why(image, error))
+        taken = isinstance(error, outputs.TakenError)
+        return Outcome(image, FAILED, reasons=why(image, error), taken=taken)
 
 
 def why(image, error):

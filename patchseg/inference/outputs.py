@@ -49,6 +49,10 @@ _BIDS = re.compile(
 )
 
 
+class TakenError(InputError):
+    """The results under this name are of another image."""
+
+
 class Place:
     """Where the results of one image go.
 
@@ -221,7 +225,7 @@ def differing(place, asked):
     made = _made_from(place)
     differ = [] if made is None else differences(asked, made)
     if "image" in differ:
-        raise InputError(
+        raise TakenError(
             f"{place.record}: made from another image of the same name; write to another folder"
             " (--out), or replace it (--overwrite)"
         )

@@ -173,6 +173,9 @@ def test_results_of_another_image_of_the_same_name_stay(
     assert run(monkeypatch, tmp_path / "other" / "a.nii.gz", "--out", out, "--no-report") == 1
     assert "made from another image of the same name" in capsys.readouterr().err
     assert contents(out)[out / "a_dseg.nii.gz"] == before[out / "a_dseg.nii.gz"]
+    table = pd.read_csv(out / "qc.tsv", sep="\t")  # and are listed still
+    assert table.image.tolist() == ["a"] and table.status.tolist() == ["done"]
+    assert not list((out / "log").glob("*_unfinished.json"))
 
 
 def test_a_result_in_memory_is_saved_as_the_command_writes_it(
