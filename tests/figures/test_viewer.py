@@ -107,7 +107,7 @@ def chromium_page():
 
 def picture(element):
     """Return a screenshot of an element: (h, w, 3) ndarray in [0, 1]."""
-    return matplotlib.image.imread(io.BytesIO(element.screenshot()))[..., :3]
+    return matplotlib.image.imread(io.BytesIO(element.screenshot(timeout=120000)))[..., :3]
 
 
 def coloured(shown):
