@@ -1,192 +1,22 @@
-"""The running command for `faults.py`: killed, stopped, twice at once, without space, odd names.
-
-Each run is a process that is forked from this one, where the command's libraries are loaded already
-but TensorFlow does not run: it calls `patchseg.cli.main`, as the command does.
-"""
+"""The running command for `faults.py`: killed, stopped, twice at once, without space."""
 
 import gzip
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import psutil
+from forked import Command, run
 
-from patchseg.core import runtime
 from patchseg.core.files import PARTIAL
 
-LIMIT_S = 300  # on a busy machine
 RUN = ("command", "seconds", "peak_memory_mb")
-NAMES = [
-    "<img src=x onerror=alert(1)>",
-    "a\"b'c&amp;d",
-    "=1+1",
-    "$(touch ran)`touch ran`;touch ran",
-    "-rf",
-    "{folder}{stem}",
-    "%s%n..",
-    "großes Hirn \u65e5\u672c",
-    "x" * 220,
-    "x" * 248,
-    "x." * 124,
-]
-UNPRINTABLE = ["two\nlines", "a\ttab", "turned\u202eround", "byte\udcff", "bell\x07"]
-
-
-@dataclass
-class Bench:
-    """Where it happens: small images, weights of a small network, and what the command is told."""
-
-    folder: Path
-    weights: Path
-
-    @property
-    def one(self):
-        """The first image, in a list."""
-        return [self.folder / "a.nii.gz"]
-
-    def words(self, out, *more, images=None):
-        """Return the words of a command for both images, or others."""
-        images = images or [self.folder / "a.nii.gz", self.folder / "b.nii.gz"]
-        own = ["--weights", self.weights, "--extract", "never", "--threads", "1"]
-        return ["segment", *images, "--out", out, *own, *more]
-
-
-def prepare(folder):
-    """Make two small images and weights of a small network, in a process of its own."""
-    code = """
-import sys
-from pathlib import Path
-import nibabel as nib, numpy as np
-from patchseg import checkpoint, unet
-folder = Path(sys.argv[1])
-made = {"kind": "unet", "levels": 2, "features": 2, "blocks": 1, "activation": "softmax"}
-checkpoint.save(unet.build(**made), made, folder / "small.weights.h5", brain_pixels=32)
-radius = np.sqrt(sum(a**2 for a in np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")))
-for name, low in (("a", 30), ("b", 40)):
-    data = np.select([radius < 0.45, radius < 0.7, radius < 0.9], [90, 60, low], 0)
-    nib.save(nib.Nifti1Image(data.astype(np.float32), np.eye(4)), folder / f"{name}.nii.gz")
-"""
-    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, stderr=subprocess.DEVNULL)
-    load()
-    return Bench(folder, folder / "small.weights.h5")
-
-
-def load():
-    """Load what the command loads, before it is forked; no thread of TensorFlow runs after it."""
-    with runtime.quiet():
-        import nbconvert  # noqa: F401
-        import papermill  # noqa: F401
-        import tensorflow  # noqa: F401
-
-        import patchseg.inference.batch
-        import patchseg.unet  # noqa: F401
-
-
-class Command:
-    """A run of the command in a process (group) of its own.
-
-    Parameters
-    ----------
-    words : list
-    log : Path
-        Gets standard output and error.
-    before : callable, optional
-        Called in the process first.
-    """
-
-    def __init__(self, words, log, before=None):
-        self.log, self.started = log, time.monotonic()
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._become(words, before)
-        self.process, self.code = psutil.Process(self.pid), None
-
-    def _become(self, words, before):
-        code = 70
-        try:
-            os.setsid()
-            handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(handle, 1), os.dup2(handle, 2)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            sys.argv = ["patchseg", *map(str, words)]
-            if before:
-                before()
-            from patchseg.cli import main
-
-            main.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
-
-    def over(self):
-        """Whether it has ended."""
-        if self.code is None:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            self.code = os.waitstatus_to_exitcode(status) if done else None
-        return self.code is not None
-
-    def wait(self, until=lambda: False, limit_s=LIMIT_S):
-        """Wait for the end, or for something; return whether it has ended. Too long is an end."""
-        while not self.over() and not until():
-            if time.monotonic() - self.started > limit_s:
-                self.kill()
-                self.code = "hung"
-            time.sleep(0.002)
-        return self.over()
-
-    def wait_s(self, seconds):
-        """Wait for some seconds of its life, or its end; return whether it has ended."""
-        return self.wait(lambda: time.monotonic() - self.started > seconds)
-
-    def children(self, word=""):
-        """Return the processes below it whose command holds a word."""
-        found = []
-        for one in self.process.children(recursive=True) if not self.over() else []:
-            try:
-                found += [one] if word in " ".join(one.cmdline()) else []
-            except psutil.Error:
-                continue
-        return found
-
-    def kill(self):
-        """End it and all below it at once, without a chance to clean up (kill -9)."""
-        for one in [*self.children(), self.process]:
-            try:
-                one.kill()
-            except psutil.Error:
-                continue
-        if self.code is None:
-            os.waitpid(self.pid, 0)
-            self.code = -signal.SIGKILL
-
-    def said(self):
-        """Return what it printed."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-
-def run(bench, words, before=None):
-    """Run a command to its end; return it."""
-    command = Command(words, bench.folder / "said.txt", before)
-    command.wait()
-    return command
 
 
 def contents(out):
@@ -250,10 +80,13 @@ def table(what, faults):
     return [(what, len(faults), said, len(wrong))]
 
 
-def kill_command(bench, seed, count):
-    """Kill -9 of the command: at a random time, or when a random number of files has been there."""
-    draw, out = np.random.default_rng([seed, 1]), bench.folder / "kill"
-    words = bench.words(out, "--no-report")
+def kill_command(bench, seed, count, report=False):
+    """Kill -9 of the command: at a random time, or when a random number of files has been there.
+
+    With `report` while it writes reports, too.
+    """
+    draw, out = np.random.default_rng([seed, 1 + 4 * report]), bench.folder / "kill"
+    words = bench.words(out, *([] if report else ["--no-report"]))
     seconds, expected, faults = undisturbed(bench, words, out)
     for number in range(count):
         shutil.rmtree(out)
@@ -266,7 +99,8 @@ def kill_command(bench, seed, count):
         command.kill()
         faults.append(faults_of(bench, words, out, expected))
     shutil.rmtree(out)
-    return table("kill -9 of the command, then the same command", faults)
+    what = "command, reports included" if report else "command"
+    return table(f"kill -9 of the {what}, then the same command", faults)
 
 
 def undisturbed(bench, words, out):
@@ -283,26 +117,24 @@ def _seen(out, seen):
     return len(seen)
 
 
-def kill_child(bench, seed, count, word, *more):
-    """Kill -9 of a worker (`joblib`) or of the report's kernel (`ipykernel`) at random moments."""
-    draw, out = np.random.default_rng([seed, 2]), bench.folder / "child"
-    words = bench.words(out, *more)
+def kill_worker(bench, seed, count):
+    """Kill -9 of one of two workers at random moments."""
+    draw, out = np.random.default_rng([seed, 2]), bench.folder / "worker"
+    words = bench.words(out, "--no-report", "--jobs", "2")
     seconds, expected, faults = undisturbed(bench, words, out)
     for _ in range(count):
         shutil.rmtree(out)
         command, said = Command(words, bench.folder / "said.txt"), ""
-        command.wait(lambda c=command: c.children(word))
+        command.wait(lambda c=command: c.children("joblib"))
         command.wait_s(time.monotonic() - command.started + draw.uniform(0, seconds / 3))
-        for child in command.children(word)[:1]:
+        for child in command.children("joblib")[:1]:
             child.kill()
         command.wait()
         if command.code not in (0, 1) or "Traceback" in command.said():
             said = f"exit {command.code}: {command.said()[-300:]}"
         faults.append(said or faults_of(bench, words, out, expected))
     shutil.rmtree(out)
-    return table(
-        f"kill -9 of a {'worker' if 'joblib' in word else 'report'}, then the same command", faults
-    )
+    return table("kill -9 of a worker, then the same command", faults)
 
 
 def stop(bench, seed, count, sent):
@@ -411,60 +243,3 @@ def disc(bench, seed, count):
                 said = f"not said: {command.said()[-300:]}"
             faults.append(said or faults_of(bench, words, out, expected))
     return table("full disc (one in five: read-only), then the same command", faults)
-
-
-class _Tags(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, *[name for name, _ in attributes if name.startswith("on")]))
-
-
-def names(bench, seed, count):
-    """Images of hostile names: each has a result or is refused, and no page or table breaks."""
-    folder, out = bench.folder / "names", bench.folder / "named"
-    folder.mkdir()
-    os.chdir(folder)
-    faults = [_unprintable(bench, folder / f"{name}.nii.gz", out) for name in UNPRINTABLE]
-    for name in NAMES:
-        shutil.copy(bench.one[0], folder / f"{name}.nii.gz")
-    command = run(bench, bench.words(out, "--no-report", images=[folder]))
-    os.chdir(bench.folder)
-    done = len(list(out.glob("*_dseg.json")))
-    faults += ["" if command.code in (0, 1) else f"exit {command.code}: {command.said()[-300:]}"]
-    faults += [_page(out), _listed(out)]
-    faults += ["a name was run" if list(bench.folder.rglob("ran")) else ""]
-    odd = re.search(".*(Traceback|please report).*", command.said())
-    faults += [odd[0] if odd else ""]
-    what = (
-        f"hostile names of images: {done} segmented, {len(NAMES) + len(UNPRINTABLE) - done} refused"
-    )
-    return table(what, faults)
-
-
-def _unprintable(bench, path, out):
-    """Try an image whose name cannot be printed: it is refused in one line."""
-    shutil.copy(bench.one[0], path)
-    command = run(bench, bench.words(out, images=[path]))
-    path.unlink()
-    lines = command.said().strip().splitlines()
-    return "" if command.code == 2 and len(lines) == 1 else f"{path.name!a}: {lines}"
-
-
-def _page(out):
-    if not (out / "index.html").is_file():
-        return "no index.html"
-    page = _Tags()
-    page.feed((out / "index.html").read_text(encoding="utf-8"))
-    odd = [tag for tag in page.found if tag[0] == "img" or len(tag) > 1]
-    rows = sum(tag[0] == "tr" for tag in page.found) - 1
-    return "" if not odd and rows == len(NAMES) else f"index.html: {rows} rows, {odd}"
-
-
-def _listed(out):
-    if not (out / "qc.tsv").is_file():
-        return "no qc.tsv"
-    found = pd.read_csv(out / "qc.tsv", sep="\t", dtype=str, keep_default_na=False)
-    return "" if sorted(found.image) == sorted(NAMES) else f"qc.tsv: {sorted(found.image)}"

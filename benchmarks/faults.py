@@ -22,7 +22,9 @@ from pathlib import Path
 
 import common
 import fault_files
+import fault_names
 import fault_runs
+import forked
 
 from patchseg import __version__
 
@@ -47,11 +49,8 @@ def rows(part, bench, seed, count):
         return fault_files.reader(seed, count)
     if part == "weights":
         return _in_own_process(bench.weights, seed, count)
-    if part == "worker":
-        more = ("joblib", "--no-report", "--jobs", "2")
-        return fault_runs.kill_child(bench, seed, count, *more)
     if part == "report":
-        return fault_runs.kill_child(bench, seed, count, "ipykernel")
+        return fault_runs.kill_command(bench, seed, count, report=True)
     if part == "stop":
         return [
             row
@@ -59,7 +58,8 @@ def rows(part, bench, seed, count):
             for row in fault_runs.stop(bench, seed, count, sent)
         ]
     done = {"command": fault_runs.kill_command, "twice": fault_runs.twice, "disc": fault_runs.disc}
-    done |= {"clock": fault_runs.clock, "names": fault_runs.names}
+    done |= {"worker": fault_runs.kill_worker, "clock": fault_runs.clock}
+    done |= {"names": fault_names.names}
     return done[part](bench, seed, count)
 
 
@@ -91,7 +91,7 @@ def main():
     os.environ["PATCHSEG_PROGRESS"] = "off"
     lines, faults = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        bench = fault_runs.prepare(Path(folder))
+        bench = forked.prepare(Path(folder))
         for part in asked.parts or COUNTS:
             started = time.monotonic()
             for row in rows(part, bench, asked.seed, asked.count or COUNTS[part][asked.short]):

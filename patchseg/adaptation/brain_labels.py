@@ -1,11 +1,8 @@
 """What somebody labelled as brain and as not brain in an image of a head: read and checked."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 
-from patchseg.core import files
+from patchseg.adaptation.record import sha256
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import UNLABELLED
 from patchseg.datasets.labelled import Labelled, painted
@@ -109,10 +106,3 @@ def meaning(values, name="labels"):
             " where it is not brain"
         )
     return labels, remarks
-
-
-def sha256(source, values):
-    """Return the sum of a file, or of the values of an image in memory."""
-    if isinstance(source, str | Path):
-        return files.sha256(source)
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()

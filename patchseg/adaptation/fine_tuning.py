@@ -178,16 +178,20 @@ def _split(one, hold_out):
     return left, one.only(chosen)
 
 
+def nothing_to_learn(given):
+    """Say that labels are the network's own guess."""
+    names = ", ".join(one.name for one in given)
+    return (
+        f"{names}: the labels are what the network finds, so there is nothing to learn; correct the"
+        " proposal first"
+    )
+
+
 def _check_agreement(given, first, poor):
     """Warn of labels that hardly agree with the first guess, and of those that are the guess."""
     agreement = record.dice(given, first)
     if min(agreement.values()) == 1:
-        names = ", ".join(one.name for one in given)
-        warnings.warn(
-            f"{names}: the labels are what the network finds, so there is nothing to learn; correct"
-            " the proposal first",
-            stacklevel=3,
-        )
+        warnings.warn(nothing_to_learn(given), stacklevel=3)
     if np.mean(list(agreement.values())) < poor:
         shown = "  ".join(f"{tissue} {value:.2f}" for tissue, value in agreement.items())
         names = ", ".join(one.name for one in given)

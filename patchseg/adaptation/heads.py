@@ -15,7 +15,12 @@ import numpy as np
 from patchseg import checkpoint, unet
 from patchseg.adaptation import brain_labels, learning, looks, record
 from patchseg.adaptation.brain_labels import BRAIN
-from patchseg.adaptation.fine_tuning import as_list, check_target, first_half
+from patchseg.adaptation.fine_tuning import (
+    as_list,
+    check_target,
+    first_half,
+    nothing_to_learn,
+)
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain
@@ -97,6 +102,8 @@ def adapt(
         check_target(out, parent.path)
         given = _read_all(images, labelled, volume, nan_as_background)
         before = _found(parent.model, given)
+        if _score(given, before) == 1:
+            warnings.warn(nothing_to_learn(given), stacklevel=2)
         with runtime.deterministic(seed):
             taught = _teach(given, parent, before, seed, steps or steps_for(given), on_round)
         known = _told(parent, given, before, taught)

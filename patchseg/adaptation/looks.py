@@ -68,7 +68,8 @@ def looks(rng, one, mask):
             box, pixel_mm = whole, longest_mm / extraction.FIRST
         else:
             room = extraction.AROUND * rng.uniform(*ROOM) * size_mm
-            box, pixel_mm = extraction.around(mask, room / voxel_mm), size_mm / extraction.BRAIN
+            box = grid.widened(grid.box(mask), room / voxel_mm, mask.shape)
+            pixel_mm = size_mm / extraction.BRAIN
         edges = pixel_mm * np.exp(rng.uniform(-SPREAD, SPREAD) + rng.normal(0, STRETCH, 3))
         look = _look(seen[box], one.labels[box], voxel_mm / edges)
         if (look.labels == BRAIN).any():

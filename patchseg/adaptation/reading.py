@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchseg.adaptation.brain_labels import sha256
+from patchseg.adaptation.record import sha256
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES, is_tissue
 from patchseg.datasets import labels

@@ -1,13 +1,24 @@
 """What the card of adapted weights tells: from what they came about, how they do, their use."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 
 from patchseg import checkpoint, params
+from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 
 INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
 """What the new card takes over from the parent's: how to use the network, not its scores."""
+
+
+def sha256(source, values):
+    """Return the sum of a file, or of the values of an image in memory."""
+    if isinstance(source, str | Path):
+        return files.sha256(source)
+    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
 
 
 def told(parent, recipe, learned, kept, held, first, last):

@@ -10,6 +10,7 @@ import typer
 
 from patchseg.cli import options
 from patchseg.core.errors import InputError
+from patchseg.core.files import check_writable
 
 CODES = (
     "What the values of the label image mean: tissues (1 CSF, 2 GM, 3 WM), freesurfer, fast, or"
@@ -77,7 +78,7 @@ def suggest(
 
         patchseg suggest rhesus_T1w.nii.gz --what brain
     """
-    options.check_writable(out or image.parent)
+    check_writable(out or image.parent)
     _check_brain(what, {"--mask": mask, "--labels": labels != "tissues"}, extract)
     options.compute_with(threads)
     from patchseg.adaptation import suggestion

@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 from patchseg.cli import options
 from patchseg.cli.segment import check, finish, run, show_plan, with_masks
 from patchseg.core.errors import InputError
+from patchseg.core.files import check_writable
 
 SEVERAL = ("--participant-label", "--session-label")
 """Options that take one value or several."""
@@ -159,7 +160,7 @@ def bids(
     if dry_run:
         show_plan(found, out, brains, settings)
         return
-    options.check_writable(out)
+    check_writable(out)
     bids_app.describe(dataset, out)
     work = {"jobs": jobs, "cluster": cluster, "cluster_settings": cluster_settings}
     outcomes = run(found, out, brains, settings, report, tables=False, **work)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from patchseg.cli import options
+from patchseg.core.files import check_writable
 
 
 def extract(
@@ -54,7 +55,7 @@ def extract(
 
     Exit code: 0 all images have a mask, 1 some failed, 2 the command could not start.
     """
-    options.check_writable(out)
+    check_writable(out)
     options.compute_with(threads)
     from patchseg.core.progress import progress
     from patchseg.inference import batch, inputs, mask_files, networks

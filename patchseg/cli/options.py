@@ -1,12 +1,9 @@
 """Options that several commands share: one word for one thing."""
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, Literal
 
 import typer
-
-from patchseg.core.errors import InputError
 
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
@@ -124,15 +121,3 @@ def compute_with(threads):
     if threads:
         runtime.set_threads(threads)
     runtime.start_quietly()
-
-
-def check_writable(folder):
-    """Make a folder; raise InputError if it cannot be written to, before anything is computed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another folder (--out)"
-        ) from error

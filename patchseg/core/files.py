@@ -76,6 +76,18 @@ def _not_written(path, error):
     return InputError(f"{path}: cannot be written ({error.strerror or error}); {mend} (--out)")
 
 
+def check_writable(folder):
+    """Make a folder; raise InputError if it cannot be written to, before anything is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another folder (--out)"
+        ) from error
+
+
 def _suffixes(path):
     """Return the last two suffixes of a path, such as '.nii.gz'; one if the first is no suffix."""
     last = path.suffixes[-2:]

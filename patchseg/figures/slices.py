@@ -12,6 +12,7 @@ from matplotlib.transforms import IdentityTransform
 
 from patchseg.core.tissues import COLOURS
 from patchseg.figures.style import Picture, legend
+from patchseg.images import grid
 from patchseg.images.grid import AXES
 
 ROW_PX = 1080
@@ -66,12 +67,12 @@ class Cut:
 
     def __init__(self, brain, voxel_mm, axis, count, size_px, around=None):
         self.number = AXES.index(axis)
-        box = _box(brain)
+        box = grid.box(brain)
         first, last = box[self.number].start, box[self.number].stop - 1
         self.limits, room = (first, last), 0.08 * (last - first)
         spread = np.linspace(first + room, last - room, count)
         self.places = np.unique(spread.round().astype(int)).tolist()
-        shown = box if around is None else _box(around)
+        shown = box if around is None else grid.box(around)
         self.box = [slice(max(side.start - 1, 0), side.stop + 1) for side in shown]
         wide, high = [side for side in range(3) if side != self.number]
         voxels = [len(range(*self.box[side].indices(brain.shape[side]))) for side in (wide, high)]
@@ -88,13 +89,6 @@ class Cut:
     def titles(self):
         """Return a name for each slice."""
         return [f"{'xyz'[self.number]} = {at}" for at in self.places]
-
-
-def _box(brain):
-    """Return the smallest box around a brain, in a tenth of the time of `find_objects`."""
-    flat = brain.any(axis=2)
-    sides = flat.any(axis=1), flat.any(axis=0), brain.any(axis=(0, 1))
-    return [slice(int(side.argmax()), len(side) - int(side[::-1].argmax())) for side in sides]
 
 
 def outlined(image, labels, voxel_mm, axis, count=8):

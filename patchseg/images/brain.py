@@ -77,7 +77,7 @@ def bounding_box(mask):
             f"the mask of shape {mask.shape} is 0 everywhere, so there is no brain; draw or compute"
             " it again"
         )
-    return ndimage.find_objects(mask.astype(np.uint8))[0]
+    return grid.box(mask)
 
 
 def _large_parts(mask):

@@ -99,6 +99,39 @@ def in_bytes(data, image):
     return made
 
 
+def box(where):
+    """Return the smallest box around what is not 0, or all if nothing is.
+
+    Parameters
+    ----------
+    where : (x, y, z) ndarray of bool or of labels
+
+    Returns
+    -------
+    box : tuple of three slice
+
+    Examples
+    --------
+    >>> one = np.zeros((5, 6, 7), bool)
+    >>> one[1, 2:4, 3] = True
+    >>> box(one)
+    (slice(1, 2, None), slice(2, 4, None), slice(3, 4, None))
+    """
+    flat = where.any(axis=2)
+    sides = flat.any(axis=1), flat.any(axis=0), where.any(axis=(0, 1))
+    if not sides[0].any():
+        return tuple(slice(0, n) for n in where.shape)
+    return tuple(slice(int(side.argmax()), len(side) - int(side[::-1].argmax())) for side in sides)
+
+
+def widened(box, margin, shape):
+    """Return a box with a margin, in voxels of each axis, as far as the volume reaches."""
+    return tuple(
+        slice(max(0, int(one.start - more)), min(n, int(np.ceil(one.stop + more))))
+        for one, more, n in zip(box, margin, shape, strict=True)
+    )
+
+
 def resize(data, shape):
     """Resample an array to other numbers of voxels over the same extent.
 

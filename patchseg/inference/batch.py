@@ -1,7 +1,6 @@
 """Many images: find them, segment what is missing, survive a bad one, list what came out."""
 
 import sys
-import tempfile
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
 from patchseg.inference import cluster, cohort, outputs, report, thumbnail, unfinished
@@ -71,7 +71,8 @@ def run(
     outcomes : list of Outcome
         In the order of the images.
     """
-    _check_writable(out)
+    files.check_writable(out)
+    cohort.check_foreign(out)
     work = (one or segment_one, images, out, masks, with_report)
     done = _here(*work, jobs, options) if client is None else _there(*work, client, options)
     outcomes = _outcomes(images, out, done)
@@ -145,18 +146,6 @@ def _outcomes(images, out, done):
         if outcomes[number].failed and not outcomes[number].taken:
             unfinished.fail(outputs.Place(image, out), outcomes[number].reasons)
     return [outcomes[number] for number in range(len(images))]
-
-
-def _check_writable(out):
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written to ({error.strerror}); choose another folder (--out)"
-        ) from error
-    cohort.check_foreign(out)
 
 
 def _line(outcome):

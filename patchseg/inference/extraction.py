@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.special import entr
 
 from patchseg.core.errors import InputError
-from patchseg.images import brain, head
+from patchseg.images import brain, grid, head
 from patchseg.images.grid import resize
 
 GATE = 32
@@ -102,7 +102,7 @@ def find(network, image, voxel_mm, which=None):
         size_mm = brain.size_mm(mask, voxel_mm)
         if not mask.any():
             break
-        box = around(mask, AROUND * size_mm / voxel_mm)
+        box = grid.widened(grid.box(mask), AROUND * size_mm / voxel_mm, mask.shape)
         view, steady = _look(network, seen[box], voxel_mm, size_mm / BRAIN)
         last = _at_voxels(view[..., 2], seen.shape, box)
         mask = _largest(last)
@@ -131,7 +131,7 @@ def other_share(network, image, voxel_mm):
 
 def _whole(network, seen, voxel_mm, voxels):
     """Look at the whole field of view; return its box, the probabilities, the share of other."""
-    box = _box(seen > TISSUE)
+    box = grid.box(seen > TISSUE)
     view, _ = _look(network, seen[box], voxel_mm, (_edges(box) * voxel_mm).max() / voxels)
     amounts = view[..., 1:].sum(axis=(0, 1, 2), dtype=float)
     return box, view, float(amounts[0] / max(amounts.sum(), 1e-6))
@@ -167,14 +167,6 @@ def _largest(probability):
     return ndimage.binary_fill_holes(parts == 1)
 
 
-def around(mask, margin):
-    """Return the box around a mask with a margin, in voxels of each axis."""
-    return tuple(
-        slice(max(0, int(one.start - more)), min(n, int(np.ceil(one.stop + more))))
-        for one, more, n in zip(_box(mask), margin, mask.shape, strict=True)
-    )
-
-
 def _dice(a, b):
     """Return Dice of two masks, or of a probability and a mask."""
     return float(2 * (a * b).sum() / max(a.sum() + b.sum(), 1e-6))
@@ -183,12 +175,6 @@ def _dice(a, b):
 def entropy(probability):
     """Return how unsure a probability is, 0 certain and 1 no idea: ndarray of float32."""
     return ((entr(probability) + entr(1 - probability)) / np.log(2)).astype(np.float32)
-
-
-def _box(where):
-    """Return the box around what is true, or all if nothing is."""
-    found = ndimage.find_objects(where.astype(np.uint8))
-    return found[0] if found else tuple(slice(0, n) for n in where.shape)
 
 
 def _edges(box):

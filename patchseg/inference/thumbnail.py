@@ -59,13 +59,10 @@ def picture(image, labels, voxel_mm):
     shown : (h, w, 3) ndarray of uint8
         Blue, green, red; about `EDGE` high.
     """
-    box = _box(labels)
+    box = grid.box(labels)
     edges = [(one.stop - one.start) * mm for one, mm in zip(box, voxel_mm, strict=True)]
     room = MARGIN * max(edges)
-    wide = tuple(
-        slice(max(0, int(one.start - room / mm)), min(n, int(np.ceil(one.stop + room / mm))))
-        for one, mm, n in zip(box, voxel_mm, labels.shape, strict=True)
-    )
+    wide = grid.widened(box, [room / mm for mm in voxel_mm], labels.shape)
     grey = _grey(image, labels, box)
     pixels = EDGE / (max(edges) + 2 * room)
     slices = []
@@ -80,14 +77,6 @@ def picture(image, labels, voxel_mm):
         ]
         slices.append(_slice(grey(image[cut]), labels[cut], size))
     return _side_by_side(slices)
-
-
-def _box(labels):
-    """Return the box around the brain, or all if there is none; quicker than `bounding_box`."""
-    there = [np.flatnonzero(labels.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
-    if not there[0].size:
-        return tuple(slice(0, n) for n in labels.shape)
-    return tuple(slice(int(one[0]), int(one[-1]) + 1) for one in there)
 
 
 def _grey(image, labels, box):
