@@ -153,7 +153,7 @@ def extract(
         probability=grid.like(found.probability, source),
         uncertainty=grid.like(extraction.entropy(found.probability), source),
         brain=grid.like(kept, source),
-        qc=table(found, brain.size_mm(found.mask, voxel_mm)),
+        qc=table(found, brain.size_mm(found.mask, voxel_mm), (data, voxel_mm)),
         head=found.other > HEAD,
         provenance=made,
         request=asked,
@@ -256,7 +256,7 @@ def check_choice(extract):
         raise InputError(f"extract '{extract}' is unknown; use {', '.join(EXTRACT)}")
 
 
-def table(found, size_mm):
+def table(found, size_mm, image=None):
     """Check a mask: a row for each check, as of `qc.table`.
 
     Parameters
@@ -264,6 +264,8 @@ def table(found, size_mm):
     found : extraction.Found
     size_mm : float
         Of the brain (see `brain.size_mm`).
+    image : tuple of ndarray and voxel size, optional
+        To check what is inside, too (see `qc.contrast`).
     """
     rows = [
         qc.row(
@@ -294,6 +296,9 @@ def table(found, size_mm):
         qc.row("brain size (mm)", size_mm, qc.ANY_SIZE, qc.odd_size(size_mm)),
         qc.clipped(found.mask),
     ]
+    if image:
+        data, voxel_mm = image
+        rows.append(qc.contrast(data, found.mask, voxel_mm))
     return pd.DataFrame(rows, columns=qc.COLUMNS)
 
 

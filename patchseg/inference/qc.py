@@ -2,9 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from patchseg.core.tissues import TISSUES
-from patchseg.images import brain
+from patchseg.images import brain, grid
 
 VERDICTS = ("good", "look", "bad")
 # Limits: look below, look above, bad below, bad above. They hold the zoo's people, apes and monkeys
@@ -22,6 +23,7 @@ DISAGREEMENT = (-np.inf, 0.16, -np.inf, 0.30)
 OUTSIDE = (-np.inf, 0.10, -np.inf, 0.30)
 CLIPPED = (-np.inf, 0.02, -np.inf, 0.25)
 RIM = (-np.inf, 1.05, -np.inf, np.inf)
+CONTRAST = (0.02, np.inf, 0.0, np.inf)  # .04 in the mouse's head of the zoo, .08 to .30 in others
 SIZE_ROOM = 1.25  # a brain may be so many times smaller or larger (edge) than those of training
 ANY_SIZE = (6.0, 140.0, 0.0, np.inf)
 """Cube roots (mm) of the volumes of brains from a young mouse's to a large person's."""
@@ -192,3 +194,35 @@ def clipped(mask):
     share = float(max(faces, default=0.0))
     cut = f"the brain touches {share:.0%} of a face of the image; is the field of view cut off?"
     return row("clipped", share, CLIPPED, cut)
+
+
+def contrast(image, mask, voxel_mm):
+    """Check whether what the mask holds has tissues; a phantom has none.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float
+    mask : (x, y, z) ndarray of bool
+    voxel_mm : tuple of three float
+
+    Returns
+    -------
+    row : tuple
+        See `row`. The value is the spread of the brightness around its mean nearby, as a share of
+        the brightness, at 32 voxels along the brain.
+    """
+    box = grid.box(mask)
+    pixel_mm = brain.size_mm(mask, voxel_mm) / 32
+    shape = [
+        max(4, round(n * mm / pixel_mm)) for n, mm in zip(mask[box].shape, voxel_mm, strict=True)
+    ]
+    small = grid.resize(image[box].astype(np.float32), shape)
+    whole = grid.resize(mask[box].astype(np.float32), shape) > 0.99
+    inside = ndimage.binary_erosion(whole, iterations=2)
+    if not inside.any():
+        inside = np.ones(shape, bool)
+    near, weight = (ndimage.gaussian_filter(one * inside, 3.0) for one in (small, inside * 1.0))
+    detail = (small - near / np.maximum(weight, 1e-6))[inside]
+    spread = float(np.std(detail) / max(abs(small[inside].mean()), 1e-6))
+    even = f"what is inside is of one brightness ({spread:.3f}); is it a phantom?"
+    return row("contrast inside", spread, CONTRAST, even)

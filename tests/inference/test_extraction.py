@@ -103,6 +103,16 @@ def test_an_image_without_a_brain_is_refused(image, says, heads_network):
         masks.find(image.astype(np.float32), (1, 1, 1), "x.nii")
 
 
+def test_an_even_phantom_that_looks_like_an_extracted_brain_is_told(heads_network):
+    image, labels = ball_brain()
+    even = np.where(labels > 0, 100, 0).astype(np.float32)
+    checks = patchseg.extract(nib.Nifti1Image(even, np.eye(4))).qc.set_index("check")
+    assert checks.verdict["contrast inside"] == "look"
+    assert "is it a phantom?" in checks.reason["contrast inside"]
+    checks = patchseg.extract(nib.Nifti1Image(image, np.eye(4))).qc.set_index("check")
+    assert checks.verdict["contrast inside"] == "good"
+
+
 def test_brightness_does_not_depend_on_the_scale_or_the_offset():
     image, _ = ball_head()
     noisy = image + np.random.default_rng(0).normal(0, 1, image.shape)
