@@ -44,7 +44,7 @@ CUTS = (0.15, 0.5)
 STRANGER = {
     "chimpanzee": "heads-no-chimp",
     "macaque": "heads-no-macaque",
-    "mouse": "heads-people",
+    "mouse": "heads-no-mouse",
 }
 """The network that never saw a species; people's extracted brains were seen by all."""
 PACKAGE = "of the package"

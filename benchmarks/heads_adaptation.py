@@ -38,12 +38,6 @@ KNOWN = {"macaque": "head-chimp-yerkes-t1", "chimpanzee": "head-macaque-yerkes-t
 """Heads whose like the network knew before, to see what it forgets."""
 
 
-def stranger(head):
-    """Return the network that never saw the species of a head."""
-    own = "heads-no-mouse"
-    return own if "mouse" in head and weights_of(own).is_file() else LEFT_OUT[head]
-
-
 def known_of(head):
     """Return the head that tells what is forgotten."""
     return KNOWN.get(load(head).species, "head-macaque-yerkes-t1")
@@ -56,7 +50,7 @@ def labels_of(one):
 
 def trial(head, slices):
     """Correct so many slices of a head, learn them and score: one row."""
-    one, start = load(head), weights_of(stranger(head))
+    one, start = load(head), weights_of(LEFT_OUT[head])
     image, weights, told, labels = nib.Nifti1Image(one.image, one.affine), start, {}, None
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         if slices:
@@ -74,7 +68,7 @@ def trial(head, slices):
         for title, name in (("other", OTHER.get(head)), ("known", known_of(head))):
             told[f"dice_{title}"] = round(_dice(name, weights), 4) if name else np.nan
         gate = masks.share_of_other(one.image, one.voxel_mm, weights)
-    row = {"network": stranger(head), **measured(one.mask, found, one.voxel_mm)}
+    row = {"network": LEFT_OUT[head], **measured(one.mask, found, one.voxel_mm)}
     return row | {"other_tissue": round(gate, 3)} | told
 
 
@@ -92,7 +86,7 @@ def key(head, slices):
     """Return the fingerprint of a row."""
     names = [head, OTHER.get(head), known_of(head)]
     return common.key(
-        trial, brain_names=[name for name in names if name], networks=[stranger(head)]
+        trial, brain_names=[name for name in names if name], networks=[LEFT_OUT[head]]
     )
 
 

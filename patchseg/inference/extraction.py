@@ -15,11 +15,11 @@ from patchseg.core.errors import InputError
 from patchseg.images import brain, grid, head
 from patchseg.images.grid import resize
 
-GATE = 32
+GATE = 40
 """Voxels along the longest edge of the field of view when the gate looks: head or brain?"""
 FIRST = 56
 """The same when the brain is looked for."""
-BRAIN = 24
+BRAIN = 28
 """Cube root of the brain's volume, in voxels, at the last look."""
 AROUND = 0.35
 """What is looked at beside the brain, in cube roots of its volume."""
@@ -27,7 +27,7 @@ STEP = 16
 """Edges are multiples of it, so that each level of the network can halve them."""
 FLIPS = ((), (0,), (1,), (2,))
 """The network sees each volume as it is and mirrored, and its answers are averaged."""
-LEVEL = 0.3
+LEVEL = 0.35
 """Probability above which a voxel is brain: at an unsure border a rim too much is better than one
 too little. Chosen on the heads of the zoo."""
 LOOKS = 3

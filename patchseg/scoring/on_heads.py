@@ -20,9 +20,9 @@ LEFT_OUT = {
     "head-macaque-yerkes-t2": "heads-no-macaque",
     "head-chimp-yerkes-t1": "heads-no-chimp",
     "head-chimp-yerkes-t2": "heads-no-chimp",
-    "head-mouse-2": "heads-people",
+    "head-mouse-2": "heads-no-mouse",
 }
-"""For each head a network that never saw its species; heads-people saw heads of no animal."""
+"""For each head a network that never saw its species."""
 TOOLS = {"median_otsu": "dipy", "bet": "brainextractor"}
 """Other tools, and the libraries that they are of."""
 BRAIN_MM = 100.0

@@ -35,7 +35,13 @@ def parent(tmp_path, monkeypatch):
     path = tmp_path / "parent.weights.h5"
     keras.utils.set_random_seed(0)
     checkpoint.save(unet.build(**SMALL), SMALL, path, species=["ball"], sizes_mm=[20.0, 30.0])
-    for name, value in {"GATE": 16, "FIRST": 24, "BRAIN": 12, "FLIPS": ((), (0,))}.items():
+    for name, value in {
+        "GATE": 16,
+        "FIRST": 24,
+        "BRAIN": 12,
+        "LEVEL": 0.5,
+        "FLIPS": ((), (0,)),
+    }.items():
         monkeypatch.setattr(extraction, name, value)
     monkeypatch.setattr(
         networks, "load_heads", lambda path=None, precision="auto": checkpoint.load(path)

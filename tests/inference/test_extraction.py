@@ -103,7 +103,8 @@ def test_an_image_without_a_brain_is_refused(image, says, heads_network):
         masks.find(image.astype(np.float32), (1, 1, 1), "x.nii")
 
 
-def test_an_even_phantom_that_looks_like_an_extracted_brain_is_told(heads_network):
+def test_an_even_phantom_that_looks_like_an_extracted_brain_is_told(monkeypatch):
+    monkeypatch.setattr(networks, "load_heads", lambda path, precision: Shells(0.05, 2.0))
     image, labels = ball_brain()
     even = np.where(labels > 0, 100, 0).astype(np.float32)
     checks = patchseg.extract(nib.Nifti1Image(even, np.eye(4))).qc.set_index("check")
