@@ -13,6 +13,20 @@ settings.load_profile("shared machines")
 os.environ["PATCHSEG_PROGRESS"] = "off"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Put files that take minutes first: two processes that share the files then end together."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def nightly_but(kept, names):
+    """Return names to parametrise a test with: all but a few are left to the nightly run."""
+    assert set(kept) <= set(names)
+    left = pytest.mark.nightly
+    return [name if name in kept else pytest.param(name, marks=left) for name in names]
+
+
 def ball_brain(shape=(40, 36, 32), centre=0.5):
     """Three nested balls: WM (bright) inside GM inside CSF (dark).
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import nibabel as nib
 import pandas as pd
 import psutil
 import pytest
@@ -23,7 +24,7 @@ from patchseg.core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SMOKE = {
-    "preprocess": {"axes": ["coronal"], "every": 8, "jobs": 1},
+    "preprocess": {"axes": ["coronal"], "every": 4, "jobs": 1},
     "train": {
         "levels": 2,
         "features": 4,
@@ -33,7 +34,7 @@ SMOKE = {
         "batch_size": 4,
         "validation_patches": 8,
     },
-    "evaluate": {"fold_sizes": [0.5, 1.0], "fold_every": 30},
+    "evaluate": {"fold_sizes": [0.5, 1.0], "fold_every": 15},
 }
 
 
@@ -57,6 +58,9 @@ def project(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "data", folder / "data")
+    for path in (folder / "data").rglob("*.nii.gz"):
+        image = nib.load(path)
+        nib.save(image.slicer[::2, ::2, ::2], path)  # an eighth of the voxels
     yaml = YAML()
     params = yaml.load(folder / "params.yaml")
     for section, values in SMOKE.items():
@@ -156,12 +160,10 @@ def dev_command(folder, name):
 
 
 @pytest.mark.slow
-def test_a_second_repro_is_a_no_op_and_a_forced_one_gives_the_same_bytes(finished):
+def test_a_second_repro_is_a_no_op(finished):
     folder, _ = finished
     before = digests(folder)
     assert "up to date" in repro(folder) and digests(folder) == before
-    repro(folder, "-f")
-    assert digests(folder) == before
 
 
 def stale(folder):
@@ -243,6 +245,7 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it_and_a_hand_run_nothi
 
 @pytest.mark.slow
 def test_killed_in_preprocess_and_in_train_it_goes_on_to_the_same_bytes(finished, tmp_path):
+    """In another folder, so that this is also a second run of everything."""
     folder = project(tmp_path)
     kill_when(folder, "preprocess patchseg: started")
     kill_when(folder, "epoch   2/4")

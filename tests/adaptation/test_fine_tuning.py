@@ -144,7 +144,7 @@ def test_same_input_and_seed_give_the_same_bytes_and_another_seed_does_not(paren
             one_slice(labels, 10, 15),
             parent,
             tmp_path / f"{number}.weights.h5",
-            steps=20,
+            steps=4,
             seed=seed,
             hold_out=1,
         )
@@ -291,7 +291,7 @@ def test_a_missing_tissue_is_a_warning(parent, tmp_path):
             nib.Nifti1Image(np.where(painted == 1, 0, painted), labels.affine),
             parent,
             tmp_path / "new.weights.h5",
-            steps=20,
+            steps=2,
         )
     assert any("no voxel is labelled CSF" in str(one.message) for one in told)
 
@@ -307,7 +307,7 @@ def test_labels_that_hardly_agree_with_the_image_are_a_warning(parent, tmp_path)
             nib.Nifti1Image(np.choose(painted, [0, 3, 1, 2]).astype(np.uint8), labels.affine),
             parent,
             tmp_path / "new.weights.h5",
-            steps=20,
+            steps=2,
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import ball_brain, write_nifti
+from conftest import ball_brain, nightly_but, write_nifti
 from typer.testing import CliRunner
 
 from patchseg.cli import zoo as zoo_cli
@@ -20,6 +20,13 @@ from patchseg.datasets import bids, zoo, zoo_bids
 REAL = os.environ.get(zoo.VARIABLE)
 real = pytest.mark.skipif(
     not REAL, reason=f"needs the zoo's files: set {zoo.VARIABLE} to a folder that holds them"
+)
+ONE_OF_EACH_CODING = (
+    "human-eve",
+    "human-nii2mesh",
+    "macaque-4mo",
+    "human-labels-01",
+    "mouse-fvb-2",
 )
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TABLE = {
@@ -390,7 +397,7 @@ def test_registry_agrees_with_the_folder():
 
 
 @real
-@pytest.mark.parametrize("name", zoo.entries())
+@pytest.mark.parametrize("name", nightly_but(ONE_OF_EACH_CODING, zoo.entries()))
 def test_every_brain_has_its_tissues_where_it_is_bright(name):
     one = zoo.load(name)
     assert nib.aff2axcodes(one.affine) == ("R", "A", "S")
@@ -411,6 +418,7 @@ def test_artificial_spheres_are_gone():
 
 
 @real
+@pytest.mark.nightly
 def test_dataset_of_the_zoo_loads(tmp_path):
     written, skipped = zoo_bids.write(
         tmp_path, ["human-nii2mesh", "chimp", "chimp-t2", "macaque-4mo", "human-labels-01"]

@@ -221,6 +221,7 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()

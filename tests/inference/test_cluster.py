@@ -5,7 +5,6 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Timer
 from types import SimpleNamespace
 
 import pytest
@@ -82,7 +81,8 @@ def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(
     )
     try:
         with distributed.Client(scheduler_file="s.json", timeout=30) as client:
-            Timer(0.3, scheduler.kill).start()
+            told = cluster.say
+            monkeypatch.setattr(cluster, "say", lambda text: (told(text), scheduler.kill()))
             outcomes = run(images, Path("out"), client=client)
     finally:
         scheduler.kill()

@@ -7,7 +7,7 @@ from itertools import permutations, product
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import Shells, ball_brain, ball_head, write_nifti
+from conftest import Shells, ball_brain, ball_head, nightly_but, write_nifti
 from typer.testing import CliRunner
 
 import patchseg
@@ -324,7 +324,13 @@ REAL = os.environ.get("PATCHSEG_ZOO")
 
 
 @pytest.mark.skipif(not REAL, reason="PATCHSEG_ZOO names no folder with real brains")
-@pytest.mark.parametrize("name", ["mni", "chimp", "macaque-4mo", "mouse-fvb-2", *heads.entries()])
+@pytest.mark.parametrize(
+    "name",
+    nightly_but(
+        ["mouse-fvb-2", "head-mouse-2", "head-macaque-yerkes-t2"],
+        ["mni", "chimp", "macaque-4mo", "mouse-fvb-2", *heads.entries()],
+    ),
+)
 def test_the_gate_of_the_package_tells_brains_from_heads(name):
     one = brains.load(name)
     is_head = name.startswith("head-")

@@ -12,7 +12,7 @@ from tensorflow.python.eager import context
 from tensorflow.python.framework import config
 
 import patchseg
-from patchseg import checkpoint
+from patchseg import checkpoint, params, unet
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain, grid, volume
@@ -161,6 +161,7 @@ def test_real_brains_show_their_contrast_at_the_surface(pattern):
         )
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not ZOO, reason="PATCHSEG_ZOO names no folder with real brains")
 def test_a_bias_field_of_40_percent_costs_less_than_002_dice():
     """The package's network on a chimpanzee, bright in front on the left, dark behind."""
@@ -200,21 +201,35 @@ def state():
 
 @pytest.mark.filterwarnings("ignore:.*hardly agree")
 def test_a_call_of_the_library_leaves_the_process_as_it_was(tmp_path, monkeypatch):
-    """Each public function, with a real network, while the user computes in another precision."""
+    """Each public function, with a small network, while the user computes in another precision."""
     image, labels = ball_brain((24, 24, 24))
     image, painted = nib.Nifti1Image(image, np.eye(4)), np.zeros_like(labels)
     painted[:, 12] = labels[:, 12]
+    small = {"levels": 2, "features": 4, "blocks": 1, "activation": "softmax"}
+    path = tmp_path / "small.weights.h5"
+    checkpoint.save(unet.build(**small), small, path, brain_pixels=24)
+    recipe = params.shipped().adapt
+    draws = {
+        name: getattr(recipe, name).model_copy(update={"patches": 32})
+        for name in ("draw", "replayed")
+    }
+    recipe = recipe.model_copy(update=draws)
     keras.config.set_dtype_policy("mixed_float16")
     redirected, dup2 = [], os.dup2
     monkeypatch.setattr(os, "dup2", lambda *to: redirected.append(to) or dup2(*to))
     calls = {
-        "load": lambda: networks.load(checkpoint.SHIPPED, "float32"),
-        "segment": lambda: patchseg.segment(image, scales=(0.5,)),
-        "suggest": lambda: patchseg.suggest(image, 1),
+        "load": lambda: networks.load(path, "float32"),
+        "segment": lambda: patchseg.segment(image, weights=path),
+        "suggest": lambda: patchseg.suggest(image, 1, path),
         "adapt": lambda: patchseg.adapt(
-            image, nib.Nifti1Image(painted, np.eye(4)), out=tmp_path / "a.weights.h5", steps=1
+            image,
+            nib.Nifti1Image(painted, np.eye(4)),
+            path,
+            tmp_path / "a.weights.h5",
+            steps=1,
+            recipe=recipe,
         ),
-        "save": lambda: patchseg.segment(image, scales=(0.5,)).save(tmp_path, "a"),
+        "save": lambda: patchseg.segment(image, weights=path).save(tmp_path, "a"),
     }
     try:
         for name, call in calls.items():
