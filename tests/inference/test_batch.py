@@ -13,7 +13,7 @@ import pytest
 from conftest import ball_brain, write_nifti
 
 import patchseg
-from patchseg.cli import main
+from patchseg.cli import main, options
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
@@ -453,6 +453,25 @@ def test_a_result_is_not_saved_over_its_image(network, folder):
     with pytest.raises(InputError, match="would take the place of the image"):
         result.save(folder, "a", overwrite=True)
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["segment", "extract"])
+def test_nothing_computes_for_a_missing_file_or_what_is_there(
+    command, network, folder, tmp_path, monkeypatch, capsys
+):
+    started = []
+    monkeypatch.setattr(options, "compute_with", started.append)
+    words = [command, "--out", str(tmp_path / "out"), *["--no-report"] * (command == "segment")]
+
+    def run(name):
+        monkeypatch.setattr(sys, "argv", ["patchseg", *words, str(folder / name)])
+        with pytest.raises(SystemExit) as done:
+            main.main()
+        return done.value.code or 0, len(started)
+
+    assert run("nothere.nii.gz") == (1, 0)
+    assert "nothere.nii.gz: no such file" in capsys.readouterr().err
+    assert run("a.nii.gz") == (0, 1) and run("a.nii.gz") == (0, 1)
 
 
 def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
