@@ -13,7 +13,8 @@ import pytest
 from conftest import ball_brain, write_nifti
 
 import patchseg
-from patchseg.cli import main, options
+from patchseg.cli import main
+from patchseg.cli import options as cli_options
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
@@ -460,7 +461,7 @@ def test_nothing_computes_for_a_missing_file_or_what_is_there(
     command, network, folder, tmp_path, monkeypatch, capsys
 ):
     started = []
-    monkeypatch.setattr(options, "compute_with", started.append)
+    monkeypatch.setattr(cli_options, "compute_with", started.append)
     words = [command, "--out", str(tmp_path / "out"), *["--no-report"] * (command == "segment")]
 
     def run(name):
