@@ -138,7 +138,7 @@ def settings(given):
     if "scale" in found:
         found["scales"] = tuple(found.pop("scale") or (1.0,))
     if found.get("brain_weights"):
-        found["brain_weights"] = str(found["brain_weights"].resolve())
+        found["brain_weights"] = str(found["brain_weights"].absolute())
     return found
 
 

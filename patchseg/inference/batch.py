@@ -287,7 +287,7 @@ def _parameters(image, out, mask, options):
         if name not in ("overwrite", "weights", "threads")
     }
     paths = {"image": image, "out": out, "mask": mask, "weights": options.get("weights")}
-    absolute = {name: str(Path(path).resolve()) if path else None for name, path in paths.items()}
+    absolute = {name: str(Path(path).absolute()) if path else None for name, path in paths.items()}
     return absolute | {"settings": settings}
 
 

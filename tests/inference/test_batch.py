@@ -475,6 +475,14 @@ def test_nothing_computes_for_a_missing_file_or_what_is_there(
     assert run("a.nii.gz") == (0, 1) and run("a.nii.gz") == (0, 1)
 
 
+def test_the_report_of_a_link_to_an_image_is_that_of_its_own_name(tmp_path, monkeypatch):
+    """Datasets that git-annex or DataLad keep are links to files with names of their own."""
+    monkeypatch.chdir(tmp_path)
+    Path("a_T1w.nii.gz").symlink_to("annex-key.nii.gz")
+    given = batch._parameters(Path("a_T1w.nii.gz"), Path("out"), None, {})
+    assert given["image"] == str(tmp_path / "a_T1w.nii.gz")
+
+
 def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
     def killed(_):
         yield batch.Outcome(Path("a.nii"), "failed", reasons="x")
