@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 def make(folder, count):
-    """Write a BIDS dataset of so many subjects, which share their files."""
+    """Write a BIDS dataset of so many subjects (3 or more), which share their files."""
     t1w, maps, affine = sample.template()
     first, cut = "sub-00001", (slice(None, None, STEP),) * 3
     affine = affine.copy()
@@ -47,7 +47,9 @@ def make(folder, count):
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy)
     about = {"Name": "one template under many names"}
-    bids.describe(folder, about, about, [(name, "homo sapiens", "train") for name in names])
+    splits = ["train", "val", "test"] + ["train"] * (count - 3)
+    people = [(name, "homo sapiens", split) for name, split in zip(names, splits, strict=True)]
+    bids.describe(folder, about, about, people)
 
 
 def measure(work, count, jobs):
