@@ -118,6 +118,21 @@ def train_settings():
     )
 
 
+@pytest.fixture
+def on_dask():
+    """Let joblib work on a Dask cluster, whose worker is a thread of this process."""
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is missing")
+    import joblib
+
+    here = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(processes=False, **here) as made,
+        distributed.Client(made),
+        joblib.parallel_config("dask"),
+    ):
+        yield
+
+
 class Thresholds:
     """A network that knows the ball brain: CSF is 0.3, GM 0.6, WM 0.9 bright (or `levels`)."""
 

@@ -40,6 +40,13 @@ def test_the_same_input_gives_the_same_bytes_one_process_or_two(dataset, grid, t
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
 
+def test_a_cluster_writes_the_same_shards(dataset, grid, tmp_path, request):
+    here = preprocess.preprocess(dataset, tmp_path / "here", grid)
+    request.getfixturevalue("on_dask")
+    there = preprocess.preprocess(dataset, tmp_path / "there", grid)
+    assert [path.read_bytes() for path in there] == [path.read_bytes() for path in here]
+
+
 def test_a_killed_run_resumes_with_whole_shards_only(dataset, grid, tmp_path):
     folder = tmp_path / "shards"
     whole = {path.name: path.read_bytes() for path in preprocess.preprocess(dataset, folder, grid)}

@@ -141,20 +141,7 @@ def bids(
     if level == "group":
         _group(dataset, out, found)
         return
-    settings = {
-        "weights": weights,
-        "scales": tuple(scale or (1.0,)),
-        "volume": volume,
-        "nan_as_background": nan_as_background,
-        "extract": extract,
-        "brain_weights": brain_weights and str(brain_weights.resolve()),
-        "n4": n4,
-        "tile": tile,
-        "sharpen": sharpen,
-        "threads": threads,
-        "precision": precision,
-        "overwrite": overwrite,
-    }
+    settings = options.settings(locals())
     check(settings)
     found, brains = with_masks(found, out, mask)
     if dry_run:

@@ -1,6 +1,6 @@
 """The command `patchseg extract`."""
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,15 +37,18 @@ def extract(
     nan_as_background: options.NanAsBackground = False,
     threads: options.Threads = None,
     precision: options.Precision = "auto",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Do again what is there already.")
-    ] = False,
+    jobs: options.Jobs = 1,
+    cluster: options.Cluster = None,
+    cluster_settings: options.ClusterSettings = None,
+    overwrite: options.Overwrite = False,
 ):
     """Find the brain in images of whole heads, of any animal, each on its own grid.
 
     Examples:
 
         patchseg extract rhesus_T1w.nii.gz --out derivatives/
+
+        patchseg extract my_bids_dataset --out derivatives/ --jobs 2
 
         patchseg segment rhesus_T1w.nii.gz --mask derivatives/rhesus_T1w_desc-brain_mask.nii.gz
 
@@ -55,34 +58,32 @@ def extract(
 
     Exit code: 0 all images have a mask, 1 some failed, 2 the command could not start.
     """
+    settings = options.settings(locals()) | {"brain_number": brain}
+    options.check_finds_brains(weights)
     check_writable(out)
-    options.compute_with(threads)
-    from patchseg.core.progress import progress
-    from patchseg.inference import batch, inputs, mask_files, networks
+    from patchseg.core import runtime
+    from patchseg.inference import batch, inputs, mask_files
 
-    networks.load_heads(weights, precision)
-    found, failed = inputs.find(images), 0
+    if threads:
+        runtime.set_threads(threads)
+    found = inputs.find(images)
     inputs.check_names(found, out)
-    for image in progress(found, "images", len(found)) if len(found) > 1 else found:
-        try:
-            said, status = mask_files.extract_file(
-                image,
-                out,
-                weights,
-                overwrite=overwrite,
-                brain_number=brain,
-                volume=volume,
-                nan_as_background=nan_as_background,
-                threads=threads,
-                precision=precision,
-            )
-        except Exception as error:  # one image must never stop the others
-            failed += 1
-            print(f"failed  {batch.why(image, error)}", file=sys.stderr)
-            continue
-        kind = "" if said["head"] else "  (no head: the brain was extracted already)"
-        reasons = f": {said['reasons']}" if said["reasons"] else ""
-        print(f"{status}  {image}  {said['verdict']}{reasons}{kind}")
-        print(mask_files.BrainPlace(image, out, brain).report)
-    if failed:
+
+    def shown(outcome):
+        page = mask_files.BrainPlace(outcome.image, out, brain).report
+        return batch.line(outcome) + ("" if outcome.failed else f"\n{page}")
+
+    places, given = [mask_files.BrainPlace(image, out, brain) for image in found], [()] * len(found)
+    with options.machines(jobs, cluster, cluster_settings) as client:
+        outcomes = batch.each(_one, places, given, settings, jobs, client, shown)
+    if any(outcome.failed for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _one(image, out, settings):
+    """Find the brain in one image, perhaps in another process, without TensorFlow's greeting."""
+    from patchseg.inference import batch
+
+    return batch.extract_one(
+        image, out, settings, partial(options.compute_with, settings["threads"])
+    )

@@ -1,9 +1,12 @@
 """Options that several commands share: one word for one thing."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from patchseg.core.errors import InputError
 
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
@@ -109,6 +112,60 @@ ClusterSettings = Annotated[
         show_default=False,
     ),
 ]
+
+
+SETTINGS = (
+    *("weights", "scale", "volume", "nan_as_background", "extract", "brain_weights", "n4"),
+    *("tile", "sharpen", "threads", "precision", "overwrite"),
+)
+"""Options of commands that say how an image is done."""
+
+
+def settings(given):
+    """Return what of a command's options the functions below it are called with.
+
+    Parameters
+    ----------
+    given : dict
+        The options by name.
+
+    Returns
+    -------
+    settings : dict
+        Of `outputs.segment_file` or `mask_files.extract_file`.
+    """
+    found = {name: given[name] for name in SETTINGS if name in given}
+    if "scale" in found:
+        found["scales"] = tuple(found.pop("scale") or (1.0,))
+    if found.get("brain_weights"):
+        found["brain_weights"] = str(found["brain_weights"].absolute())
+    return found
+
+
+def machines(jobs, cluster, cluster_settings):
+    """Connect to the cluster that a command names, meanwhile; None without one.
+
+    Raises
+    ------
+    InputError
+        See `cluster.connected`; or if there are settings for no cluster.
+    """
+    from patchseg.inference import cluster as clusters
+
+    if cluster_settings and not cluster:
+        raise InputError(f"--cluster-settings {cluster_settings}: name a --cluster, too")
+    return clusters.connected(cluster, jobs, cluster_settings) if cluster else nullcontext()
+
+
+def check_finds_brains(weights):
+    """Raise InputError if weights are not of a network that finds the brain in a head."""
+    from patchseg import checkpoint
+
+    if weights and not checkpoint.finds_brains(weights):
+        raise InputError(
+            f"{weights}: not weights that find the brain in a head; make them with adapt"
+            " --what brain"
+        )
 
 
 def compute_with(threads):

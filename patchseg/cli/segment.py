@@ -1,6 +1,6 @@
 """The command `patchseg segment`, and what it shares with `patchseg bids`."""
 
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,20 +61,7 @@ def segment(
     Exit code: 0 all images have a result, 1 some failed (the reasons are on standard error and in
     qc.tsv), 2 the command could not start.
     """
-    settings = {
-        "weights": weights,
-        "scales": tuple(scale or (1.0,)),
-        "volume": volume,
-        "nan_as_background": nan_as_background,
-        "extract": extract,
-        "brain_weights": brain_weights and str(brain_weights.resolve()),
-        "n4": n4,
-        "tile": tile,
-        "sharpen": sharpen,
-        "threads": threads,
-        "precision": precision,
-        "overwrite": overwrite,
-    }
+    settings = options.settings(locals())
     check(settings)
     from patchseg.inference import inputs, outputs
 
@@ -92,14 +79,13 @@ def segment(
 
 def check(settings):
     """Stop before the work if settings of `outputs.segment_file` cannot be used."""
+    from patchseg import checkpoint
     from patchseg.core import runtime
+    from patchseg.images import bias
+    from patchseg.inference import segmentation
 
     if settings["threads"]:
         runtime.set_threads(settings["threads"])
-    with runtime.quiet():  # TensorFlow greets when it is loaded; what computes starts it (_one)
-        from patchseg import checkpoint
-        from patchseg.images import bias
-        from patchseg.inference import segmentation
 
     weights = settings["weights"]
     segmentation.check_settings(settings["scales"], settings["tile"], settings["extract"])
@@ -108,12 +94,7 @@ def check(settings):
             f"{weights}: weights that find the brain in a head; name weights that know tissues (and"
             " these as --brain-weights)"
         )
-    brain_weights = settings["brain_weights"]
-    if brain_weights and not checkpoint.finds_brains(brain_weights):
-        raise InputError(
-            f"{brain_weights}: not weights that find the brain in a head; make them with adapt"
-            " --what brain"
-        )
+    options.check_finds_brains(settings["brain_weights"])
     if settings["n4"]:
         bias.load_ants()  # says how to install it, before the work
 
@@ -140,12 +121,8 @@ def show_plan(found, out, brains, settings):
 def run(found, out, brains, settings, report, *, jobs, cluster, cluster_settings, tables=True):
     """Segment images here or on a cluster; see `batch.run`."""
     from patchseg.inference import batch
-    from patchseg.inference import cluster as clusters
 
-    if cluster_settings and not cluster:
-        raise InputError(f"--cluster-settings {cluster_settings}: name a --cluster, too")
-    there = clusters.connected(cluster, jobs, cluster_settings) if cluster else nullcontext()
-    with there as client:
+    with options.machines(jobs, cluster, cluster_settings) as client:
         return batch.run(
             found, out, brains, jobs, report, _one, tables=tables, client=client, **settings
         )
@@ -162,7 +139,7 @@ def finish(outcomes, hint):
 
 def _one(image, out, mask, with_report, settings):
     """Segment one image, perhaps in a process of its own, without TensorFlow's greeting."""
-    options.compute_with(settings["threads"])
     from patchseg.inference import batch
 
-    return batch.segment_one(image, out, mask, with_report, settings)
+    start = partial(options.compute_with, settings["threads"])
+    return batch.segment_one(image, out, mask, with_report, settings, start)

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
+from matplotlib.image import FigureImage
 from matplotlib.lines import Line2D
 from matplotlib.transforms import IdentityTransform
 
@@ -36,6 +37,15 @@ class Photo(Picture):
         buffer = io.BytesIO()
         self.savefig(buffer, dpi=DPI, format="jpeg", pil_kwargs=JPEG)
         return buffer.getvalue()
+
+
+class _Sheet(FigureImage):
+    """A page of slices in a figure; matplotlib's own way samples each pixel again, to itself."""
+
+    def make_image(self, renderer, magnification=1.0, unsampled=False):
+        """Return the page with its last row first, where it lies, and no transform."""
+        opaque = cv2.cvtColor(self.get_array()[::-1], cv2.COLOR_RGB2RGBA)
+        return opaque, self.ox, self.oy, IdentityTransform()
 
 
 class Cut:
@@ -152,10 +162,10 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
     first = next(iter(masks.values()))
     lit = image > DARK
     brain = first if first.any() else lit
-    rows, named = [], list(zip(LINES, masks.items(), strict=False))
+    rows, named, around = [], list(zip(LINES, masks.items(), strict=False)), lit | brain
     for axis in AXES:
         room = (ROW_PX // count, 280)
-        cut = Cut(brain, voxel_mm, axis, count, room, around=lit | brain)
+        cut = Cut(brain, voxel_mm, axis, count, room, around)
         tiles = [
             with_lines(
                 grey(cut(image, at), cut.size),
@@ -285,7 +295,9 @@ def _sheet(rows, title=None):
 def _as_figure(page, words, title):
     height, width = page.shape[:2]
     figure = Photo(figsize=(width / DPI, (height + LEGEND_PX) / DPI), dpi=DPI)
-    figure.figimage(page, 0, LEGEND_PX)
+    sheet = _Sheet(figure, offsety=LEGEND_PX)
+    sheet.set_data(page)
+    figure.images.append(sheet)
     if title:
         words = [*words, (width / 2, 16, title, {"ha": "center", "fontsize": 11})]
     for x, y, text, style in words:

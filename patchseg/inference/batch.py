@@ -1,4 +1,4 @@
-"""Many images: find them, segment what is missing, survive a bad one, list what came out."""
+"""Many images: do what is missing, here or on a cluster, survive a bad one, list what came out."""
 
 import sys
 import uuid
@@ -11,7 +11,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
-from patchseg.inference import cluster, cohort, outputs, report, thumbnail, unfinished
+from patchseg.inference import cluster, cohort, mask_files, outputs, report, thumbnail, unfinished
 from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
@@ -19,22 +19,21 @@ KILLED = (
     "its process was killed, probably because memory ran out; use fewer --jobs, then run the same"
     " command again"
 )
+HEAD = "  (a whole head: its brain was found first)"
+NO_HEAD = "  (no head: the brain was extracted already)"
 TRIES = 2
 """On a cluster, so often an image may take its worker with it before it is given up."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: its status ('failed', or that of `outputs.fulfil`) and verdict.
-
-    And where its brain comes from.
-    """
+    """What became of one image: its status ('failed', or that of `outputs.fulfil`) and verdict."""
 
     image: Path
     status: str
     verdict: str = ""
     reasons: str = ""
-    brain: str = ""
+    remark: str = ""  # on its brain
     taken: bool = False  # its name is that of another image's result, which stays and is listed
 
     @property
@@ -73,11 +72,11 @@ def run(
     """
     files.check_writable(out)
     cohort.check_foreign(out)
-    work = (one or segment_one, images, out, masks, with_report)
-    done = _here(*work, jobs, options) if client is None else _there(*work, client, options)
-    outcomes = _outcomes(images, out, done)
+    places = [outputs.Place(image, out) for image in images]
+    given = [(mask, with_report) for mask in masks]
+    outcomes = each(one or segment_one, places, given, options, jobs, client)
     if tables:
-        names = {outcome.image: outputs.Place(outcome.image, out).name for outcome in outcomes}
+        names = {place.image: place.name for place in places}
         first = cohort.cohort(
             out,
             {names[one.image]: one.reasons for one in outcomes if one.failed and not one.taken},
@@ -90,33 +89,64 @@ def run(
     return outcomes
 
 
-def _here(one, images, out, masks, with_report, jobs, options):
+def each(one, places, given, options, jobs=1, client=None, shown=None):
+    """Do one thing with each image, here or on a cluster, and say what becomes of it.
+
+    Parameters
+    ----------
+    one : callable
+        Called with an image, the folder of the results, what is given for the image, and the
+        options; returns an `Outcome`. Known to other processes by its name.
+    places : list of outputs.Place
+    given : list of tuple
+        For each image.
+    options : dict
+        For all; `threads` are shared out among processes unless it is given.
+    jobs, client
+        See `run`.
+    shown : callable, optional
+        Returns what is printed of an `Outcome`; `line` unless given.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+        In the order of the places.
+    """
+    work = (one, places, given, options)
+    done = _here(*work, jobs) if client is None else _there(*work, client)
+    return _outcomes(places, done, shown or line)
+
+
+def _here(one, places, given, options, jobs):
     """Yield the number and the outcome of each image, done by processes of this machine."""
-    processes = min(jobs, len(images))
+    processes = min(jobs, len(places))
     if processes > 1 and options.get("threads") is None:
-        options["threads"] = max(1, joblib.cpu_count() // processes)
+        options = options | {"threads": max(1, joblib.cpu_count() // processes)}
     tasks = [
-        joblib.delayed(attempt)(one, image, out, mask, with_report, options)
-        for image, mask in zip(images, masks, strict=True)
+        joblib.delayed(attempt)(None, one, place, *more, options)
+        for place, more in zip(places, given, strict=True)
     ]
     yield from enumerate(joblib.Parallel(n_jobs=processes, return_as="generator")(tasks))
 
 
-def _there(one, images, out, masks, with_report, client, options):
+def _there(one, places, given, options, client):
     """Yield the number and the outcome of each image, done by a cluster, as they come.
 
     Its workers have another current folder, so that paths are absolute on the way.
     """
-    run_id, options = uuid.uuid4().hex, options | {"weights": _absolute(options.get("weights"))}
+    run_id, sent = uuid.uuid4().hex, [place.absolute() for place in places]
+    options = {name: _absolute(value) for name, value in options.items()}
     calls = [
-        (one, _absolute(image), _absolute(out), _absolute(mask), with_report, options, run_id)
-        for image, mask in zip(images, masks, strict=True)
+        (run_id, one, place, *map(_absolute, more), options)
+        for place, more in zip(sent, given, strict=True)
     ]
     for number, done in cluster.results(client, attempt, calls):
-        image, sent = images[number], str(_absolute(images[number]))
+        own, there = places[number], sent[number]
         if isinstance(done, Exception):
-            done = _not_done(image, done)
-        yield number, replace(done, image=image, reasons=done.reasons.replace(sent, str(image)))
+            done = _not_done(own.image, done)
+        reasons = done.reasons.replace(str(there.image), str(own.image))
+        reasons = reasons.replace(str(there.folder), str(own.folder))
+        yield number, replace(done, image=own.image, reasons=reasons)
 
 
 def _not_done(image, error):
@@ -124,60 +154,63 @@ def _not_done(image, error):
     return Outcome(image, FAILED, reasons=said)
 
 
-def _absolute(path):
-    return None if path is None else Path(path).absolute()
+def _absolute(value):
+    return value.absolute() if isinstance(value, Path) else value
 
 
-def _outcomes(images, out, done):
+def _outcomes(places, done, shown):
     """Say what becomes of each image as soon as it is known, and list it."""
     outcomes, lost = {}, ""
     try:
-        for number, outcome in progress(done, "images", len(images)) if len(images) > 1 else done:
-            say(_line(outcome), sys.stderr if outcome.failed else sys.stdout)
+        for number, outcome in progress(done, "images", len(places)) if len(places) > 1 else done:
+            say(shown(outcome), sys.stderr if outcome.failed else sys.stdout)
             outcomes[number] = outcome
     except TerminatedWorkerError:
         lost = KILLED
     except cluster.LostError as error:
         lost = str(error)
-    for number, image in enumerate(images):
+    for number, place in enumerate(places):
         if number not in outcomes:
-            outcomes[number] = Outcome(image, FAILED, reasons=f"{image}: {lost}")
-            say(_line(outcomes[number]), sys.stderr)
+            outcomes[number] = Outcome(place.image, FAILED, reasons=f"{place.image}: {lost}")
+            say(shown(outcomes[number]), sys.stderr)
         if outcomes[number].failed and not outcomes[number].taken:
-            unfinished.fail(outputs.Place(image, out), outcomes[number].reasons)
-    return [outcomes[number] for number in range(len(images))]
+            unfinished.fail(place, outcomes[number].reasons)
+    return [outcomes[number] for number in range(len(places))]
 
 
-def _line(outcome):
+def line(outcome):
+    """Return what is printed of an image."""
     if outcome.failed:
         return f"failed  {outcome.reasons}"
-    head = "  (a whole head: its brain was found first)" if outcome.brain == FOUND else ""
     return (
         f"{outcome.status}  {outcome.image}  {outcome.verdict}"
-        f"{': ' if outcome.reasons else ''}{outcome.reasons}{head}"
+        f"{': ' if outcome.reasons else ''}{outcome.reasons}{outcome.remark}"
     )
 
 
-def attempt(one, image, out, mask, with_report, options, run_id=None):
+def attempt(run_id, one, place, *given):
     """Call `one` for an image, and keep on disc that it was started, until it has a result.
 
     Parameters
     ----------
-    one : callable
-        See `segment_one`, and the other arguments there.
-    run_id : str, optional
+    run_id : str or None
         Of a command whose workers may be killed: an image that was there `TRIES` times is not begun
         again.
+    one : callable
+        See `each`.
+    place : outputs.Place
+    *given
+        What `one` is called with after image and folder.
 
     Returns
     -------
     outcome : Outcome
     """
-    place = outputs.Place(image, out)
     if unfinished.start(place, run_id) > TRIES:
-        outcome = Outcome(image, FAILED, reasons=f"{image}: {cluster.killed(TRIES)}")
+        reasons = f"{place.image}: {cluster.killed(TRIES)}"
+        outcome = Outcome(place.image, FAILED, reasons=reasons)
     else:
-        outcome = one(image, out, mask, with_report, options)
+        outcome = one(place.image, place.out, *given)
     if outcome.failed and not outcome.taken:
         unfinished.fail(place, outcome.reasons)
     else:
@@ -185,7 +218,7 @@ def attempt(one, image, out, mask, with_report, options, run_id=None):
     return outcome
 
 
-def segment_one(image, out, mask, with_report, options):
+def segment_one(image, out, mask, with_report, options, start=None):
     """Segment one image; whatever is wrong with it becomes its outcome and stops no other.
 
     Parameters
@@ -195,23 +228,44 @@ def segment_one(image, out, mask, with_report, options):
     with_report : bool
     options : dict
         Of `outputs.segment_file`.
+    start : callable, optional
+        See `outputs.fulfil`.
 
     Returns
     -------
     outcome : Outcome
     """
     try:
-        result, status = outputs.fulfil(image, out, mask, **options)
+        result, status = outputs.fulfil(image, out, mask, start=start, **options)
         place = outputs.Place(image, out)
         chosen, fill = options.get("volume"), options.get("nan_as_background", False)
         thumbnail.write(place, result, chosen, fill)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
-        brain = result.provenance.get("brain", "")
-        return Outcome(image, status, result.verdict, result.reasons, brain)
+        remark = HEAD if result.provenance.get("brain", "") == FOUND else ""
+        return Outcome(image, status, result.verdict, result.reasons, remark)
     except Exception as error:  # one image must never stop a batch
-        taken = isinstance(error, outputs.TakenError)
-        return Outcome(image, FAILED, reasons=why(image, error), taken=taken)
+        return _failed(image, error)
+
+
+def extract_one(image, out, options, start=None):
+    """Find the brain in one image; as `segment_one`, with the options of `mask_files.extract_file`.
+
+    Returns
+    -------
+    outcome : Outcome
+    """
+    try:
+        said, status = mask_files.extract_file(image, out, start=start, **options)
+        remark = "" if said["head"] else NO_HEAD
+        return Outcome(image, status, said["verdict"], said["reasons"], remark)
+    except Exception as error:
+        return _failed(image, error)
+
+
+def _failed(image, error):
+    taken = isinstance(error, outputs.TakenError)
+    return Outcome(image, FAILED, reasons=why(image, error), taken=taken)
 
 
 def why(image, error):
@@ -233,7 +287,7 @@ def _parameters(image, out, mask, options):
         if name not in ("overwrite", "weights", "threads")
     }
     paths = {"image": image, "out": out, "mask": mask, "weights": options.get("weights")}
-    absolute = {name: str(Path(path).resolve()) if path else None for name, path in paths.items()}
+    absolute = {name: str(Path(path).absolute()) if path else None for name, path in paths.items()}
     return absolute | {"settings": settings}
 
 

@@ -22,6 +22,8 @@ def _quickly(library, slow):
         del sys.modules[slow]
 
 
+PARAMETERS = "parameters"
+"""Tag of the cell that holds the defaults of a notebook's parameters."""
 # jsonschema would build the grammar of web addresses, which takes 3 s; no notebook has any
 nbformat = _quickly("nbformat", "rfc3987_syntax")
 
@@ -37,7 +39,7 @@ def run(notebook, values, title, log, without=()):
     notebook : Path
         Stays as it is.
     values : dict
-        Of its parameters: papermill writes them into a cell below that of the defaults.
+        Of its parameters, in the place of the defaults in the cell with this tag.
     title : str
         Named in the error.
     log : Path
@@ -56,12 +58,9 @@ def run(notebook, values, title, log, without=()):
         If a cell fails; the traceback is in the log.
     """
     from IPython.core.formatters import DisplayFormatter
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
 
-    kernel = {"kernel_name": "python3", "language": "python"}
-    executed = parameterize_notebook(load_notebook_node(str(notebook)), values, **kernel)
-    executed.cells = [cell for cell in executed.cells if not set(without) & set(cell.metadata.tags)]
+    executed = nbformat.read(notebook, as_version=4)
+    executed.cells = [cell for cell in executed.cells if not set(without) & _tags(cell)]
     code = [cell for cell in executed.cells if cell.cell_type == "code"]
     names, formatter = {"__name__": "notebook"}, DisplayFormatter()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +75,13 @@ def run(notebook, values, title, log, without=()):
                     f" {log})"
                 ) from error
             cell.execution_count = number
+            if PARAMETERS in _tags(cell):
+                names.update(values)
     return executed
+
+
+def _tags(cell):
+    return set(cell.metadata.get("tags", ()))
 
 
 def _outputs(source, name, names, formatter, number):

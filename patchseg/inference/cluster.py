@@ -29,7 +29,7 @@ def killed(times):
     often = "once" if times == 1 else f"{times} times"
     return (
         f"its worker was killed {often}, probably because memory ran out; give the workers"
-        " more memory, or use a --tile of 256, then run the same command again"
+        " more memory (segment: or use a --tile of 256), then run the same command again"
     )
 
 

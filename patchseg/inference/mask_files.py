@@ -39,6 +39,11 @@ class BrainPlace(outputs.Place):
         """The HTML page."""
         return self.path(f"desc-{self.label}_report.html")
 
+    @property
+    def note(self):
+        """What says why there is no mask; tables of results do not read it."""
+        return self.out / "log" / f"{self.name}_desc-{self.label}_unextracted.json"
+
     def files(self):
         """Return the paths of what a record names."""
         return list(self.images().values())
@@ -55,7 +60,7 @@ class BrainPlace(outputs.Place):
         return {what: self.path(ending) for what, ending in names.items()}
 
 
-def extract_file(image, out, weights=None, *, overwrite=False, **settings):
+def extract_file(image, out, weights=None, *, overwrite=False, start=None, **settings):
     """Find the brain in one image file and write it, or read what is there already.
 
     Parameters
@@ -66,6 +71,8 @@ def extract_file(image, out, weights=None, *, overwrite=False, **settings):
     weights : str or Path, optional
     overwrite : bool
         Do again what is there, and replace what patchseg did not make.
+    start : callable, optional
+        As of `outputs.fulfil`.
     **settings
         Of `patchseg.extract`.
 
@@ -87,6 +94,8 @@ def extract_file(image, out, weights=None, *, overwrite=False, **settings):
     status = outputs.needed(place, None, asked, overwrite)
     if status == outputs.KEPT and place.report.is_file():
         return json.loads(place.record.read_text(encoding="utf-8"))["said"], status
+    if start:
+        start()
     found = extract(image, weights, **settings)
     reading = settings.get("volume"), settings.get("nan_as_background", False)
     shown = page(found, volume.read(image, *reading), place.name)

@@ -1,5 +1,6 @@
 """Results on disc under BIDS-derivatives names: written whole, and not twice."""
 
+import copy
 import gzip
 import json
 import re
@@ -42,6 +43,8 @@ NOT_BIDS = (
     "log",
 )
 """What the BIDS validator is told to leave out, because the standard has no name for it."""
+UNFINISHED = "_unfinished.json"
+"""Ends the names of files that tell of an image without a result."""
 KEPT, DONE, AGAIN = "kept", "done", "done again: other "
 _BIDS = re.compile(
     r"(?P<subject>sub-[0-9A-Za-z]+)(_(?P<session>ses-[0-9A-Za-z]+))?"
@@ -90,6 +93,18 @@ class Place:
     def report(self):
         """The HTML page."""
         return self.path("report.html")
+
+    @property
+    def note(self):
+        """What says why there is no result (see `unfinished`)."""
+        return self.out / "log" / f"{self.name}{UNFINISHED}"
+
+    def absolute(self):
+        """Return the same place, for a process with another current folder."""
+        there = copy.copy(self)
+        there.image, there.out = self.image.absolute(), self.out.absolute()
+        there.folder = self.folder.absolute()
+        return there
 
     def files(self):
         """Return the paths of what a record names: the images and the table."""
@@ -159,8 +174,15 @@ def segment_file(image, out, mask=None, weights=None, *, overwrite=False, **sett
     return result
 
 
-def fulfil(image, out, mask=None, weights=None, *, overwrite=False, **settings):
+def fulfil(image, out, mask=None, weights=None, *, overwrite=False, start=None, **settings):
     """Do what `segment_file` does, and say what was done.
+
+    Parameters
+    ----------
+    image, out, mask, weights, overwrite, **settings
+        See `segment_file`.
+    start : callable, optional
+        Called before something is computed: not for what is there, nor for a file that is not.
 
     Returns
     -------
@@ -171,6 +193,8 @@ def fulfil(image, out, mask=None, weights=None, *, overwrite=False, **settings):
     place = Place(image, out)
     status = needed(place, mask, request(image, mask, weights, **settings), overwrite)
     if status != KEPT:
+        if start:
+            start()
         made = segment(image, mask, weights, **settings)
         write(made, place)
         try:

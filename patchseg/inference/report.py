@@ -11,8 +11,6 @@ from patchseg.core.files import write_text
 
 NAME = "5_segment.ipynb"
 LIST, LIST_BEGINS = "reports.js", "const patchsegReports = "
-HIDDEN = ("parameters", "injected-parameters")
-"""Tags of cells that the report does not show."""
 JUPYTER = "jupyter"
 """Tag of cells that are left out: the viewer, whose library a report does without."""
 
@@ -78,9 +76,11 @@ def _exporter():
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
+    from patchseg.inference.cells import PARAMETERS
+
     config = Config()
     config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = HIDDEN
+    config.TagRemovePreprocessor.remove_cell_tags = (PARAMETERS,)
     return HTMLExporter(
         config=config,
         exclude_input=True,

@@ -8,17 +8,12 @@ from contextlib import suppress
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import write_text
+from patchseg.inference.outputs import UNFINISHED
 
-ENDS = "_unfinished.json"
 STARTED = (
     "was started and did not end: it is running still, or its process was killed (memory or time of"
     " its job); run its command again"
 )
-
-
-def path(place):
-    """Return the file that tells of an image (`outputs.Place`) without a result."""
-    return place.out / "log" / f"{place.name}{ENDS}"
 
 
 def start(place, run=None):
@@ -27,6 +22,7 @@ def start(place, run=None):
     Parameters
     ----------
     place : patchseg.inference.outputs.Place
+        Its `note` is written.
     run : str, optional
         Names the command, where an image may be started by it more than once.
 
@@ -35,7 +31,7 @@ def start(place, run=None):
     tries : int
         How often this run has started the image, this time included.
     """
-    before = _read(path(place)) if run else {}
+    before = _read(place.note) if run else {}
     tries = 1 + (before.get("tries", 0) if before.get("run") == run else 0)
     _write(place, STARTED, {"run": run, "tries": tries})
     return tries
@@ -49,11 +45,11 @@ def fail(place, reasons):
 def end(place):
     """Note that an image has a result."""
     with suppress(OSError):
-        path(place).unlink(missing_ok=True)
+        place.note.unlink(missing_ok=True)
 
 
 def find(out):
-    """Return the images without a result in a folder.
+    """Return the images that are not segmented in a folder.
 
     Parameters
     ----------
@@ -66,11 +62,11 @@ def find(out):
         none of them.
     """
     found = {}
-    for one in sorted((out / "log").glob(f"*{ENDS}")):
+    for one in sorted((out / "log").glob(f"*{UNFINISHED}")):
         note = _read(one)
         again = note.get("tries") and (out / str(note.get("record"))).is_file()
         if isinstance(note.get("reasons"), str) and not again:
-            found[one.name.removesuffix(ENDS)] = note["reasons"]
+            found[one.name.removesuffix(UNFINISHED)] = note["reasons"]
     return found
 
 
@@ -79,7 +75,7 @@ def _write(place, reasons, more):
     # what cannot be written is said by what writes the results
     with suppress(OSError, InputError, UnicodeError):
         text = json.dumps(note | {"reasons": reasons} | more, ensure_ascii=False, indent=2)
-        write_text(path(place), text + "\n")
+        write_text(place.note, text + "\n")
 
 
 def _read(file):

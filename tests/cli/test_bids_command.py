@@ -190,7 +190,7 @@ def test_a_whole_result_outlives_a_later_run_that_was_killed(network, cohort, tm
     unfinished.fail(done, "odd")
     assert unfinished.find(done.out) == {"sub-01_ses-1": "odd"}
     for odd in ("{", "[]", '{"reasons": 3}', "[" * 100000):
-        unfinished.path(done).write_text(odd)
+        done.note.write_text(odd)
         assert unfinished.find(done.out) == {}
 
 

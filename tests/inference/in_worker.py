@@ -2,6 +2,9 @@
 
 import os
 import signal
+import time
+
+import numpy as np
 
 from patchseg.inference import batch
 
@@ -13,4 +16,16 @@ def kill_some(image, out, mask, with_report, options):
     if image.name == "greedy":
         os.kill(os.getpid(), signal.SIGKILL)
     (out / image.name).write_text(os.environ["TF_NUM_INTRAOP_THREADS"])
+    return batch.Outcome(image, "done")
+
+
+def fill_some(image, out, mask, with_report, options):
+    """Write what stands for results, or take memory until the worker's nanny kills it."""
+    with open(out / "begun.txt", "a") as begun:
+        begun.write(f"{image.name} ")
+    taken = []
+    while image.name == "greedy" and len(taken) < 100:
+        taken.append(np.ones(2**22))  # 32 MiB
+        time.sleep(0.1)
+    (out / image.name).write_text("done")
     return batch.Outcome(image, "done")

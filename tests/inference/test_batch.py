@@ -14,6 +14,7 @@ from conftest import ball_brain, write_nifti
 
 import patchseg
 from patchseg.cli import main
+from patchseg.cli import options as cli_options
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
@@ -453,6 +454,33 @@ def test_a_result_is_not_saved_over_its_image(network, folder):
     with pytest.raises(InputError, match="would take the place of the image"):
         result.save(folder, "a", overwrite=True)
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["segment", "extract"])
+def test_nothing_computes_for_a_missing_file_or_what_is_there(
+    command, network, folder, tmp_path, monkeypatch, capsys
+):
+    started = []
+    monkeypatch.setattr(cli_options, "compute_with", started.append)
+    words = [command, "--out", str(tmp_path / "out"), *["--no-report"] * (command == "segment")]
+
+    def run(name):
+        monkeypatch.setattr(sys, "argv", ["patchseg", *words, str(folder / name)])
+        with pytest.raises(SystemExit) as done:
+            main.main()
+        return done.value.code or 0, len(started)
+
+    assert run("nothere.nii.gz") == (1, 0)
+    assert "nothere.nii.gz: no such file" in capsys.readouterr().err
+    assert run("a.nii.gz") == (0, 1) and run("a.nii.gz") == (0, 1)
+
+
+def test_the_report_of_a_link_to_an_image_is_that_of_its_own_name(tmp_path, monkeypatch):
+    """Datasets that git-annex or DataLad keep are links to files with names of their own."""
+    monkeypatch.chdir(tmp_path)
+    Path("a_T1w.nii.gz").symlink_to("annex-key.nii.gz")
+    given = batch._parameters(Path("a_T1w.nii.gz"), Path("out"), None, {})
+    assert given["image"] == str(tmp_path / "a_T1w.nii.gz")
 
 
 def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):

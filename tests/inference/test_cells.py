@@ -32,7 +32,7 @@ def test_cells_share_names_print_and_show_their_last_value(notebook):
     path = notebook("b = a + [None]\nprint('seen', b)", "for one in b:\n    pass", "b", "None")
     before = path.read_bytes()
     executed = run(path, {"a": ["x", 2.5, True]})
-    outputs = [cell.outputs for cell in executed.cells[2:]]
+    outputs = [cell.outputs for cell in executed.cells[1:]]
     assert outputs[0] == [
         {"output_type": "stream", "name": "stdout", "text": "seen ['x', 2.5, True, None]\n"}
     ]
@@ -75,7 +75,7 @@ def test_ctrl_c_is_not_held_back(notebook):
 
 
 def test_cells_with_a_tag_are_left_out(notebook):
-    assert len(run(notebook("1 / 0", tags=["viewer"]), without=["viewer"]).cells) == 2
+    assert len(run(notebook("1 / 0", tags=["viewer"]), without=["viewer"]).cells) == 1
 
 
 def test_a_title_is_no_markup_in_the_page(notebook):

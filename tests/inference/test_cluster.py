@@ -8,13 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ball_brain, write_nifti
-from in_worker import kill_some
+from conftest import ball_brain, ball_head, write_nifti
+from in_worker import fill_some, kill_some
 
 from patchseg.cli import main, options
 from patchseg.core import runtime, source
 from patchseg.core.errors import InputError
-from patchseg.inference import batch, cluster, unfinished
+from patchseg.inference import batch, cluster, mask_files, unfinished
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -53,6 +53,34 @@ def test_results_errors_and_resume_are_those_of_one_machine(network, tmp_path, m
     assert [one.status for one in again] == ["kept", "failed"]
 
 
+def test_brains_are_extracted_as_on_one_machine(heads_network, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "set_threads", lambda count: None)
+    images = [Path("in/head.nii.gz"), *balls("ball"), Path("in/none.nii.gz")]
+    write_nifti(images[0], ball_head((40, 36, 30))[0])
+
+    def extract(out, client=None):
+        places = [mask_files.BrainPlace(image, out) for image in images]
+        options = {"threads": None, "overwrite": False}
+        return batch.each(batch.extract_one, places, [()] * 3, options, client=client)
+
+    with local(processes=False) as made, distributed.Client(made) as client:
+        there = extract(Path("there"), client)
+        again = extract(Path("there"), client)
+    assert there == extract(Path("here"))
+    assert [one.status for one in there] == ["done", "done", "failed"]
+    assert [one.remark for one in there] == ["", batch.NO_HEAD, ""]
+    assert there[2].reasons.startswith("in/none.nii.gz: no such file")
+    made = [path.relative_to("here") for path in Path("here").rglob("*.nii.gz")]
+    assert len(made) == 6
+    for path in made:
+        assert ("there" / path).read_bytes() == ("here" / path).read_bytes()
+    assert [one.status for one in again] == ["kept", "kept", "failed"]
+    notes = [path.name for path in Path("there/log").iterdir()]
+    assert notes == ["none_desc-brain_unextracted.json"]
+    assert unfinished.find(Path("there")) == {}  # no image failed to be segmented
+
+
 def test_a_killed_worker_loses_nothing_and_an_image_that_kills_its_workers_is_named(
     tmp_path, capsys
 ):
@@ -66,6 +94,19 @@ def test_a_killed_worker_loses_nothing_and_an_image_that_kills_its_workers_is_na
     assert [(tmp_path / name).is_file() for name in names] == [False, True]
     assert (tmp_path / "begun.txt").read_text().count("greedy") == batch.TRIES
     assert (tmp_path / "a").read_text() == "2"  # threads of the worker
+
+
+@pytest.mark.slow
+def test_an_image_above_the_memory_limit_of_its_worker_is_named_and_others_finish(tmp_path, capsys):
+    """The nanny itself kills the worker, above 95 % of the limit."""
+    with local(memory_limit="600MiB") as made, distributed.Client(made) as client:
+        outcomes = run([Path("greedy"), Path("a")], tmp_path, fill_some, client)
+    assert [outcome.failed for outcome in outcomes] == [True, False]
+    assert re.search(
+        "greedy: its worker was killed .* give the workers more mem", outcomes[0].reasons
+    )
+    assert (tmp_path / "begun.txt").read_text().count("greedy") == batch.TRIES
+    assert (tmp_path / "a").is_file()
 
 
 def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(
@@ -142,7 +183,10 @@ def test_a_worker_with_another_version_computes_nothing(monkeypatch):
 def test_what_workers_run_fetches_nothing():
     """Only the zoo downloads, and no weights."""
     names = {
-        path.name for path in source.closure("patchseg.inference.batch", "patchseg.cli.segment")
+        path.name
+        for path in source.closure(
+            "patchseg.inference.batch", "patchseg.cli.segment", "patchseg.cli.extract"
+        )
     }
     assert {"batch.py", "networks.py", "checkpoint.py"} <= names and "zoo.py" not in names
 
@@ -181,6 +225,9 @@ def test_the_commands_hand_the_work_to_a_cluster(network, tmp_path, monkeypatch,
     assert run("segment", image, "--out", "out", *common, "tcp://head:8786") == 0
     words = ("bids", "in", "out", "participant", *common, "sge", "--cluster-settings", "q.yaml")
     assert run(*words) == 0
-    assert asked == [("tcp://head:8786", 3, None), ("sge", 3, Path("q.yaml"))]
-    assert run("segment", image, "--cluster-settings", "q.yaml") == 2
-    assert "--cluster-settings q.yaml: name a --cluster, too" in capsys.readouterr().err
+    assert run("extract", image, "--out", "out", *common[1:], "pbs") == 0
+    asked_for = [("tcp://head:8786", 3, None), ("sge", 3, Path("q.yaml")), ("pbs", 3, None)]
+    assert asked == asked_for
+    for command in ("segment", "extract"):
+        assert run(command, image, "--cluster-settings", "q.yaml") == 2
+        assert "--cluster-settings q.yaml: name a --cluster, too" in capsys.readouterr().err

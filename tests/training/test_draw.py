@@ -258,6 +258,14 @@ def test_species_and_kinds_are_balanced(rng):
     )
 
 
+def test_a_cluster_draws_the_same_patches(monkeypatch, request):
+    monkeypatch.setattr(draw, "CHUNK", 3)
+    here = draw.in_memory([ball()], 8, settings(noise=0.1))
+    request.getfixturevalue("on_dask")
+    there = draw.in_memory([ball()], 8, settings(noise=0.1))
+    assert all(map(np.array_equal, here, there))
+
+
 def test_a_set_has_the_size_asked_for_and_the_same_bytes_each_time(tmp_path, monkeypatch):
     monkeypatch.setattr(draw, "CHUNK", 3)
     for jobs, folder in ((1, "a"), (2, "b")):
