@@ -36,6 +36,7 @@ class Outcome:
     reasons: str = ""
     brain: str = ""
     taken: bool = False  # its name is that of another image's result, which stays and is listed
+    look: dict | None = None  # how the image looks (see `resemblance`)
 
     @property
     def failed(self):
@@ -207,8 +208,9 @@ def segment_one(image, out, mask, with_report, options):
         thumbnail.write(place, result, chosen, fill)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
-        brain = result.provenance.get("brain", "")
-        return Outcome(image, status, result.verdict, result.reasons, brain)
+        made = result.provenance
+        found = {"brain": made.get("brain", ""), "look": made.get("look")}
+        return Outcome(image, status, result.verdict, result.reasons, **found)
     except Exception as error:  # one image must never stop a batch
         taken = isinstance(error, outputs.TakenError)
         return Outcome(image, FAILED, reasons=why(image, error), taken=taken)
