@@ -19,7 +19,8 @@ CONTRAST = 0.06
 """Of the range from background to the brightest voxels: two looks differ less, on average.
 
 Two macaques of one scanner differ by 0.03, another macaque of another scanner by 0.14, its T2w by
-0.17, a mouse by 0.16. A mask that is cut one voxel closer, or a bias field of 20 %, moves a look by 0.04 at most.
+0.17, a mouse by 0.16. A mask that is cut one voxel closer, or a bias field of 20 %, moves a look by
+0.04 at most.
 """
 SIZE = 1.2
 """So many times smaller or larger (edge length) a brain may be, where a card tells no range."""
