@@ -11,6 +11,7 @@ from hypothesis import settings
 settings.register_profile("shared machines", deadline=None)
 settings.load_profile("shared machines")
 os.environ["PATCHSEG_PROGRESS"] = "off"
+os.environ["PATCHSEG_WEIGHTS"] = "no weights of the user"
 
 
 @pytest.hookimpl(tryfirst=True)

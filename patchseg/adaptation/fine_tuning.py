@@ -33,6 +33,7 @@ def adapt(
     volume=None,
     nan_as_background=False,
     extract="auto",
+    brain_weights=None,
     hold_out=0,
     seed=0,
     steps=None,
@@ -62,6 +63,7 @@ def adapt(
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
     extract : {'auto', 'always', 'never'}
+    brain_weights : str or Path, optional
         See `patchseg.segment`.
     hold_out : int
         So many of the labelled slices of each image are not learned but scored; the scores go into
@@ -106,6 +108,7 @@ def adapt(
             "volume": volume,
             "nan_as_background": nan_as_background,
             "extract": extract,
+            "brain_weights": brain_weights,
             "precision": precision,
         }
         given = _read_all(images, labelled, masks, labels, how)

@@ -24,7 +24,7 @@ from patchseg.adaptation.fine_tuning import (
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain
-from patchseg.inference import extraction, networks
+from patchseg.inference import extraction, library, networks
 from patchseg.inference import mask as masks
 from patchseg.metrics import dice
 
@@ -119,7 +119,7 @@ def steps_for(given):
 
 
 def _parent(weights, precision):
-    path = Path(weights or checkpoint.HEADS)
+    path = library.find(weights) or checkpoint.HEADS
     model = networks.load_heads(weights, precision)
     return networks.Network(model, path, checkpoint.read_card(path), precision=precision)
 

@@ -30,6 +30,7 @@ def read(
     volume=None,
     nan_as_background=False,
     extract="auto",
+    brain_weights=None,
     precision="auto",
 ):
     """Read an image and its labels, and check that they belong together.
@@ -46,7 +47,7 @@ def read(
         Which volume of a 4D image, from 0.
     nan_as_background : bool
         Treat voxels that are NaN or infinite as background instead of refusing them.
-    extract, precision
+    extract, brain_weights, precision
         See `patchseg.segment`.
 
     Returns
@@ -65,7 +66,8 @@ def read(
     grid.check_same_grid(name, data, affine, labels_name, values, other)
     kept = 1.0
     if mask is None:
-        inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, extract, precision)
+        looks = extract, precision, brain_weights
+        inside, _ = masks.inside(data, grid.voxel_size_mm(affine), name, *looks)
     else:
         inside, kept = brain.read_mask(mask, name, data, affine)
     truth, remarks = _tissues(values, inside, codes, labels_name, name)

@@ -9,6 +9,8 @@ from patchseg import checkpoint, params
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
+from patchseg.images import brain
+from patchseg.inference import library, resemblance
 
 INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
 """What the new card takes over from the parent's: how to use the network, not its scores."""
@@ -61,7 +63,20 @@ def use(parent, network, given):
     known = inherited(parent, [*parent.sizes_mm, *(one.size_mm for one in given)])
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
-    return known
+    return known | {"looks": looks(given, parent.top)}
+
+
+def looks(given, top):
+    """Return how the images look that taught the network, for offers to like ones: a list of dict.
+
+    `top` is the percentile by which they are normalised.
+    """
+    found = []
+    for one in given:
+        ready = one.normalised(top)
+        profile = brain.depth_profile(ready, one.mask, one.voxel_mm)
+        found.append(resemblance.look(ready, one.mask, one.size_mm, one.voxel_mm, profile))
+    return found
 
 
 def inherited(parent, sizes_mm):
@@ -104,7 +119,7 @@ def still_pays(weights, enough=None):
     Parameters
     ----------
     weights : str or Path
-        Of `adapt`.
+        Of `adapt`; or their name.
     enough : float, optional
         Share of the brain's GM and WM that a round must move to be worth the painting; the
         recipe's unless given.
@@ -114,7 +129,7 @@ def still_pays(weights, enough=None):
     pays : bool
     reason : str
     """
-    found = checkpoint.read_card(weights)
+    found = checkpoint.read_card(library.find(weights))
     if "adapted_to" not in found:
         raise InputError(
             f"{weights}: these weights were not adapted, so there is no last round to judge by"

@@ -93,6 +93,7 @@ def suggest(
     volume=None,
     nan_as_background=False,
     extract="auto",
+    brain_weights=None,
     plane=None,
     threads=None,
     precision="auto",
@@ -114,7 +115,7 @@ def suggest(
         What its values mean (see `patchseg.adapt`).
     volume : int, optional
         Which volume of a 4D image, from 0.
-    nan_as_background, extract
+    nan_as_background, extract, brain_weights
         See `patchseg.segment`.
     plane : {'sagittal', 'coronal', 'axial'}, optional
         The one with the finest pixels unless given; coronal if they are all alike.
@@ -144,6 +145,7 @@ def suggest(
         volume=volume,
         nan_as_background=nan_as_background,
         extract=extract,
+        brain_weights=brain_weights,
         threads=threads,
         precision=precision,
     )

@@ -51,6 +51,7 @@ def suggest(
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
     extract: options.Extract = "auto",
+    brain_weights: options.BrainWeights = None,
     plane: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +80,8 @@ def suggest(
         patchseg suggest rhesus_T1w.nii.gz --what brain
     """
     check_writable(out or image.parent)
-    _check_brain(what, {"--mask": mask, "--labels": labels != "tissues"}, extract)
+    own = {"mask": mask, "labels": labels, "extract": extract, "brain_weights": brain_weights}
+    _check_brain(what, own)
     options.compute_with(threads)
     from patchseg.adaptation import suggestion
 
@@ -88,14 +90,13 @@ def suggest(
     if what == "brain":
         found = suggestion.suggest_brain(image, slices, weights, **settings, **reading)
     else:
-        own = {"mask": mask, "labels": labels, "extract": extract}
         found = suggestion.suggest(image, slices, weights, **own, **settings, **reading)
     files = _files(image, out or image.parent, what)
     _write(found, image, reading, files)
     for name, unsure in zip(found.names(), found.uncertainty, strict=True):
         print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
     print(f"paint in {files.labels}, or correct {files.proposal}; see {files.picture}")
-    given = {"weights": weights, "mask": mask, "volume": volume}
+    given = {"weights": weights, "mask": mask, "brain-weights": brain_weights, "volume": volume}
     again = "".join(
         f" --{name} {quote(str(value))}" for name, value in given.items() if value is not None
     )
@@ -138,13 +139,12 @@ def _free(base, end):
     return next(base.with_name(name) for name in names if not base.with_name(name).exists())
 
 
-def _check_brain(what, given, extract):
-    """Raise InputError for options that only tissues have."""
-    if what != "brain":
-        return
-    for name, value in (given | {"--extract": extract != "auto"}).items():
-        if value:
-            raise InputError(NOT_OF_BRAINS.format(name))
+def _check_brain(what, own):
+    """Raise InputError for options that only tissues have, by name."""
+    usual = {"labels": "tissues", "extract": "auto"}
+    for name, value in own.items() if what == "brain" else ():
+        if value and value != usual.get(name):
+            raise InputError(NOT_OF_BRAINS.format(f"--{name.replace('_', '-')}"))
 
 
 def _write(found, image, reading, files):
@@ -196,6 +196,13 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="In the place of --out: a name for the new weights (see patchseg weights).",
+            show_default=False,
+        ),
+    ] = None,
     what: What = "tissues",
     weights: options.Weights = None,
     mask: Annotated[
@@ -209,6 +216,7 @@ def adapt(
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,
     extract: options.Extract = "auto",
+    brain_weights: options.BrainWeights = None,
     hold_out: Annotated[
         int,
         typer.Option(
@@ -253,11 +261,11 @@ def adapt(
 
     Examples:
 
-        patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --out ferret.weights.h5
+        patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --name ferret
 
         patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels freesurfer
 
-        patchseg segment *_T1w.nii.gz --weights ferret.weights.h5 --out derivatives/
+        patchseg segment *_T1w.nii.gz --weights ferret --out derivatives/
 
         patchseg adapt a.nii.gz a_desc-brain_proposal.nii.gz --what brain --out heads.weights.h5
 
@@ -268,9 +276,10 @@ def adapt(
             f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE"
             " LABELLED IMAGE LABELLED …"
         )
-    tissues_only = {"--mask": mask, "--labels": labels != "tissues", "--hold-out": hold_out}
-    _check_brain(what, tissues_only, extract)
-    out = out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
+    own = {"labels": labels, "extract": extract, "brain_weights": brain_weights}
+    own["hold_out"] = hold_out
+    _check_brain(what, {"mask": mask} | own)
+    out = _target(out, name, what)
     options.compute_with(threads)
     from patchseg.adaptation import fine_tuning, heads
 
@@ -282,14 +291,24 @@ def adapt(
         "threads": threads,
         "precision": precision,
     }
-    own = {"masks": mask, "labels": labels, "extract": extract, "hold_out": hold_out}
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
         if what == "brain":
             heads.adapt(files[::2], files[1::2], weights, out, **settings)
         else:
-            fine_tuning.adapt(files[::2], files[1::2], weights, out, **own, **settings)
+            fine_tuning.adapt(files[::2], files[1::2], weights, out, masks=mask, **own, **settings)
     _tell(out)
+
+
+def _target(out, name, what):
+    """Return where new weights go."""
+    if name is None:
+        return out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
+    if out:
+        raise InputError(f"--out {out} --name {name}: give one of them")
+    from patchseg.inference import library
+
+    return library.target(name)
 
 
 def _tell(out):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from patchseg import __version__
-from patchseg.cli import adapt, bids, dev, extract, options, segment, zoo
+from patchseg.cli import adapt, bids, dev, extract, options, segment, weights, zoo
 from patchseg.core.errors import InputError
 
 app = typer.Typer(
@@ -17,8 +17,8 @@ app = typer.Typer(
     help=(
         "Tissue segmentation (CSF, GM, WM) of brain MRI of any species.\n\n"
         "`patchseg segment IMAGE --out FOLDER` is what most people need. `extract` finds the brain"
-        " in a whole head, `bids` does a cohort; `suggest` and `adapt` teach it a new animal, `zoo`"
-        " fetches brains."
+        " in a whole head, `bids` does a cohort; `suggest` and `adapt` teach it a new animal,"
+        " `weights` keeps what was taught, `zoo` fetches brains."
         " `patchseg COMMAND --help` says more."
     ),
 )
@@ -27,6 +27,7 @@ app.command(cls=bids.Command)(bids.bids)
 app.command()(extract.extract)
 app.command()(adapt.suggest)
 app.command()(adapt.adapt)
+app.add_typer(weights.app, name="weights")
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(dev.app, name="dev")
 

@@ -11,11 +11,35 @@ from patchseg.core.errors import InputError
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
 MASK = "Brain mask. Default: found in a whole head, else what is not 0."
+
+
+def names_of_weights(incomplete: str):
+    """Complete a name of weights, for the shell."""
+    from patchseg.inference import library
+
+    return [name for name in library.names() if name.startswith(incomplete)]
+
+
+def _file_of(weights: Path | None):
+    from patchseg.inference import library
+
+    return library.find(weights)
+
+
+_BY_NAME = {
+    "metavar": "FILE|NAME",
+    "callback": _file_of,
+    "autocompletion": names_of_weights,
+    "show_default": False,
+}
 Weights = Annotated[
     Path | None,
     typer.Option(
-        help="Your own .weights.h5, with its .json beside it. Default: those of the package.",
-        show_default=False,
+        help=(
+            "Your own .weights.h5, with its .json beside it; or its name, as `patchseg weights"
+            " list` shows it. Default: those of the package."
+        ),
+        **_BY_NAME,
     ),
 ]
 Volume = Annotated[
@@ -34,8 +58,10 @@ Extract = Annotated[
 BrainWeights = Annotated[
     Path | None,
     typer.Option(
-        help="Your own weights that find the brain in a head (adapt --what brain).",
-        show_default=False,
+        help=(
+            "Your own weights that find the brain in a head (adapt --what brain): a file or a name."
+        ),
+        **_BY_NAME,
     ),
 ]
 Threads = Annotated[

@@ -50,6 +50,8 @@ def segment(
 
         patchseg segment *.nii.gz --out derivatives/ --mask '{folder}/{stem}_mask.nii.gz'
 
+        patchseg segment ferret_T1w.nii.gz --weights ferret
+
     For each image: labels (1 CSF, 2 GM, 3 WM), a probability map of each tissue, uncertainty,
     volumes (mm³), a record (.json), a thumbnail and a report (.html). For all: the page index.html;
     volumes.tsv, volumes_wide.tsv, qc.tsv and look_first.tsv.
@@ -123,9 +125,21 @@ def run(found, out, brains, settings, report, *, jobs, cluster, cluster_settings
     from patchseg.inference import batch
 
     with options.machines(jobs, cluster, cluster_settings) as client:
-        return batch.run(
+        outcomes = batch.run(
             found, out, brains, jobs, report, _one, tables=tables, client=client, **settings
         )
+    if settings["weights"] is None:
+        _offer(outcomes)
+    return outcomes
+
+
+def _offer(outcomes):
+    """Say which weights of the user were taught on like images; they are never taken unasked."""
+    from patchseg.inference import library, resemblance
+
+    seen = [(outcome.image, outcome.look) for outcome in outcomes if outcome.look]
+    for line in resemblance.offers(seen, library.entries()):
+        print(line)
 
 
 def finish(outcomes, hint):

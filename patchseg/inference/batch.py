@@ -35,6 +35,7 @@ class Outcome:
     reasons: str = ""
     remark: str = ""  # on its brain
     taken: bool = False  # its name is that of another image's result, which stays and is listed
+    look: dict | None = None  # how the image looks (see `resemblance`)
 
     @property
     def failed(self):
@@ -242,8 +243,10 @@ def segment_one(image, out, mask, with_report, options, start=None):
         thumbnail.write(place, result, chosen, fill)
         if with_report and (status != outputs.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
-        remark = HEAD if result.provenance.get("brain", "") == FOUND else ""
-        return Outcome(image, status, result.verdict, result.reasons, remark)
+        made = result.provenance
+        remark = HEAD if made.get("brain", "") == FOUND else ""
+        look = made.get("look")
+        return Outcome(image, status, result.verdict, result.reasons, remark, look=look)
     except Exception as error:  # one image must never stop a batch
         return _failed(image, error)
 

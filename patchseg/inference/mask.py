@@ -14,7 +14,7 @@ from patchseg.core import memory, runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain, grid
 from patchseg.images.volume import name_of, read
-from patchseg.inference import extraction, networks, qc
+from patchseg.inference import extraction, library, networks, qc
 from patchseg.inference.request import request
 
 HEAD = 0.25
@@ -101,7 +101,8 @@ def extract(
         Any orientation, voxel size and real type; see `images.volume.read`. An extracted brain
         comes back as it is.
     weights : str or Path, optional
-        Weights of one's own (``.weights.h5``); those of the package unless given.
+        Weights of one's own (``.weights.h5``), or their name (see `library`); those of the package
+        unless given.
     brain_number : int, optional
         Of several brains in one image, as mice are scanned, counted from 1: from left to right,
         then from back to front, then from bottom to top. The largest unless given.
@@ -126,7 +127,7 @@ def extract(
     """
     started = time.monotonic()
     with runtime.at_most(threads):
-        path = weights or checkpoint.HEADS
+        path = library.find(weights) or checkpoint.HEADS
         asked = request(image, None, path, volume=volume, extract="never", precision=precision)
         name, source = name_of(image), read(image, volume, nan_as_background)
         data, affine = grid.ras(source)

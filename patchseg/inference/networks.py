@@ -12,6 +12,7 @@ from patchseg.core import files, runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.images.brain import TOP
+from patchseg.inference import library
 from patchseg.inference.calibration import FEATURES, TERMS
 
 
@@ -102,7 +103,8 @@ def load(path=None, precision="auto"):
     Parameters
     ----------
     path : str or Path, optional
-        A ``.weights.h5`` file with its ``.json`` card; those of the package unless given.
+        A ``.weights.h5`` file with its ``.json`` card, or a name (see `library.find`); those of the
+        package unless given.
     precision : {'auto', 'float32', 'mixed_bfloat16'}
         'auto' computes in bfloat16 where the processor does: a quarter faster, and 0.2 % of a
         brain's voxels become another tissue.
@@ -117,7 +119,7 @@ def load(path=None, precision="auto"):
         See `checkpoint.load`; or if the card holds a value that makes no sense, or the network is
         not one for single images and three tissues.
     """
-    path = Path(path).resolve() if path else checkpoint.SHIPPED
+    path = library.find(path).resolve() if path else checkpoint.SHIPPED
     checkpoint.read_card(path)  # checks the weights
     return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))
 
@@ -128,7 +130,8 @@ def load_heads(path=None, precision="auto"):
     Parameters
     ----------
     path : str or Path, optional
-        A ``.weights.h5`` file with its ``.json`` card; those of the package unless given.
+        A ``.weights.h5`` file with its ``.json`` card, or a name (see `library.find`); those of the
+        package unless given.
     precision : {'auto', 'float32', 'mixed_bfloat16'}
 
     Returns
@@ -141,7 +144,7 @@ def load_heads(path=None, precision="auto"):
     InputError
         See `checkpoint.load`; or if the network is not one for heads.
     """
-    path = Path(path).resolve() if path else checkpoint.HEADS
+    path = library.find(path).resolve() if path else checkpoint.HEADS
     card = checkpoint.read_card(path)
     if not checkpoint.finds_brains(path):
         raise InputError(f"{path}: not weights that find the brain in a head; use those of heads")

@@ -28,8 +28,8 @@ FOREIGN = (
 LONGEST = 255
 """Bytes of a name that discs take."""
 MAPS = ("uncertainty", "disagreement")
-RUN = ("command", "seconds", "peak_memory_mb")
-"""Of the provenance, what belongs to one run."""
+RUN = ("command", "seconds", "peak_memory_mb", "look")
+"""Of the provenance, what belongs to one run, and the numbers that are not for people."""
 NOT_BIDS = (
     "*.html",
     "*.js",

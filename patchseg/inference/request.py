@@ -14,6 +14,7 @@ from patchseg.core import files, runtime
 from patchseg.core.errors import InputError
 from patchseg.images import grid
 from patchseg.images import volume as volumes
+from patchseg.inference import library
 from patchseg.inference.views import LARGEST
 
 
@@ -53,7 +54,7 @@ def request(
     InputError
         If a file cannot be read, or the weights do not fit their card.
     """
-    path = weights or checkpoint.SHIPPED
+    path = library.find(weights) or checkpoint.SHIPPED
     return {
         "image_sha256": _sha256(image),
         "mask_sha256": None if mask is None else _sha256(mask),
@@ -62,7 +63,7 @@ def request(
         "heads_sha256": (
             None
             if mask is not None or extract == "never"
-            else checkpoint.read_card(brain_weights or checkpoint.HEADS)["sha256"]
+            else checkpoint.read_card(library.find(brain_weights) or checkpoint.HEADS)["sha256"]
         ),
         "settings": {
             "volume": volume or 0,

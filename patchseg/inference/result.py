@@ -30,7 +30,7 @@ class Result:
         bad), `reason`.
     provenance : dict
         What computed it (see `runtime.computing`), weights and their sha256, sizes, command,
-        seconds, peak memory.
+        seconds, peak memory, and how the image looks (see `resemblance`).
     request : dict
         What it was made from (see `request.request`).
     image : str or None

@@ -16,7 +16,7 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain, grid
 from patchseg.images.bias import n4 as correct
 from patchseg.images.volume import name_of, read
-from patchseg.inference import calibration, networks, qc, views
+from patchseg.inference import calibration, networks, qc, resemblance, views
 from patchseg.inference import mask as masks
 from patchseg.inference.request import request
 from patchseg.inference.result import Result
@@ -54,7 +54,8 @@ def segment(
         Non-zero in the brain, on the grid of the image; one of shares, such as a probability map,
         is cut at 0.5. Without it see `extract`.
     weights : str or Path, optional
-        Weights of one's own (``.weights.h5``); those of the package unless given.
+        Weights of one's own (``.weights.h5``), or their name (see `library`); those of the package
+        unless given.
     volume : int, optional
         Which volume of a 4D image, from 0.
     nan_as_background : bool
@@ -127,7 +128,8 @@ def segment(
             checks = qc.joined(masks.table(scan.found, scan.size_mm), checks)
         if scan.kept < 1:
             checks = qc.joined(masks.shares(scan.kept), checks)
-        made = _provenance(network, scan, scales, sharpen, precision, started)
+        seen = resemblance.look(ready, scan.mask, scan.size_mm, scan.voxel_mm, profile)
+        made = _provenance(network, scan, scales, sharpen, precision, started) | {"look": seen}
     return Result(
         **_images(scan, fused),
         volumes=_volumes(fused, scan.inside, scan.voxel_mm),
