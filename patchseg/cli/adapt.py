@@ -235,10 +235,25 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard/--no-guard",
+            help=(
+                "Score what is learned on labels that are left out in turn; where it is not better,"
+                " the network stays as it was. About twice the time. --no-guard keeps what is"
+                " learned."
+            ),
+        ),
+    ] = True,
     threads: options.Threads = None,
     precision: options.Precision = "auto",
 ):
-    """Teach the network a new animal from a few labelled slices: a minute on a laptop.
+    """Teach the network a new animal from a few labelled slices: two minutes on a laptop.
+
+    Before it learns all labels it learns half of them and is scored on the other half, both ways.
+    Where it does not become better by more than its own error, the network stays as it was, and
+    the command says so. The next commands work all the same.
 
     Ctrl-C keeps the best so far.
 
@@ -268,7 +283,12 @@ def adapt(
             f"{len(files)} files: give an image and its labels, or several such pairs: IMAGE"
             " LABELLED IMAGE LABELLED …"
         )
-    tissues_only = {"--mask": mask, "--labels": labels != "tissues", "--hold-out": hold_out}
+    tissues_only = {
+        "--mask": mask,
+        "--labels": labels != "tissues",
+        "--hold-out": hold_out,
+        "--no-guard": not guard,
+    }
     _check_brain(what, tissues_only, extract)
     out = out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
     options.compute_with(threads)
@@ -282,7 +302,13 @@ def adapt(
         "threads": threads,
         "precision": precision,
     }
-    own = {"masks": mask, "labels": labels, "extract": extract, "hold_out": hold_out}
+    own = {
+        "masks": mask,
+        "labels": labels,
+        "extract": extract,
+        "hold_out": hold_out,
+        "guard": guard,
+    }
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: typer.echo(f"note: {message}", err=True)
         if what == "brain":
@@ -308,6 +334,8 @@ def _tell(out):
         if key in known:
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
             print(f"Dice on {title}: {shown}")
+    if "guard" in known:
+        print(known["guard"]["said"])
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
     if not known.get("helped", True):
         typer.echo(
