@@ -5,9 +5,10 @@ taught, with half of the batches, and the other one scored. What is learned is k
 better than the parent by more than its own standard error over the slices that were left out; else
 only the borders of the tissues are moved, if that is; else the parent stays.
 
-This sees labels that teach nothing, and too few of them. Labels that are wrong everywhere in the
-same way, such as two tissues exchanged, agree with one another: hardly with what the network found,
-though, and then the parent stays, too.
+Labels that are wrong can still be learned a little better than the parent knew them. But grey and
+white matter are then hardly found where they were left out, and the parent stays. Labels that are
+wrong everywhere in the same way, such as two tissues exchanged, are found; they hardly agree with
+what the parent finds, and then it stays, too.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from patchseg.inference import calibration
 
 ADAPTED, BORDERS, PARENT = "adapted", "borders", "parent"
 GROUPS = 2
+FOUND = 0.5
+"""Dice of GM and of WM on what was left out, at least; a tissue that is found less is not known."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,19 @@ class Tried:
     error: float
 
     @property
-    def better(self):
+    def gains(self):
         """Whether it is better than the parent by more than its own error."""
         return self.gain > self.error
+
+    @property
+    def lost(self):
+        """Grey or white matter, where it is hardly found: a list of str."""
+        return [name for name in TISSUES[1:] if self.dice.get(name, 1) < FOUND]
+
+    @property
+    def helps(self):
+        """Whether it is to be kept."""
+        return self.gains and not self.lost
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Judged:
     parent: dict
     tried: dict
     agree: float
-    poor: bool
+    poor: bool = False
 
     def told(self):
         """Return what the card tells, a dict."""
@@ -105,7 +118,7 @@ class Judged:
         return (
             f"{_KEPT[self.kept]}: on {self.left_out} {self.unit} that were left out in turn, what"
             f" {what} learned moved Dice by {one.gain:+.3f} (standard error {one.error:.3f};"
-            f" {shown})"
+            f" {shown})" + (f"; {' and '.join(one.lost)} hardly found" if one.lost else "")
         )
 
 
@@ -156,7 +169,7 @@ def judge(given, first, parent, recipe, seed=0, steps=None):
         error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
         dice, left_out = pooled[0], len(slices)
         tried[way] = Tried(pooled[1], round(float(np.mean(gains)), 4), round(error, 4))
-        if tried[way].better:
+        if tried[way].helps:
             kept = way
             break
     return Judged(kept, left_out, unit, dice, tried, agree, not ways)
@@ -186,14 +199,17 @@ def _crossed(given, numbers, parent, recipe, seed, steps, way):
     A voxel is not scored if it is on no slice, or its tissue is not labelled in the other group.
     """
     after = [np.zeros(number.shape, np.uint8) for number in numbers]
+    model, parts = parent.model, None
     for group in range(GROUPS):
         left = [(number > 0) & (number % GROUPS == group) for number in numbers]
         taught = [_without(one, out) for one, out in zip(given, left, strict=True)]
         tissues = np.unique(np.concatenate([one.labels[one.known] for one in taught]))
         if len(tissues) < 2:
             continue
-        model = _trained(taught, parent, recipe, seed, steps) if way == ADAPTED else parent.model
-        parts = [answers.evidence(model, parent, one) for one in given]
+        if way == ADAPTED:
+            model = _trained(taught, parent, recipe, seed, steps)
+        if way == ADAPTED or not parts:
+            parts = [answers.evidence(model, parent, one) for one in given]
         own = [tuple(part[~out] for part in both) for both, out in zip(parts, left, strict=True)]
         learned = answers.learned_borders(own, taught, recipe, seed, guarded=way == ADAPTED)
         for one, both, out, found in zip(given, parts, left, after, strict=True):

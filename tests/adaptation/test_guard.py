@@ -105,7 +105,16 @@ def test_borders_alone_may_help(taught):
 
 
 def test_a_gain_within_its_own_error_is_none():
-    assert guard.Tried({}, 0.03, 0.02).better and not guard.Tried({}, 0.02, 0.02).better
+    assert guard.Tried({}, 0.03, 0.02).helps and not guard.Tried({}, 0.02, 0.02).helps
+
+
+def test_a_gain_does_not_help_where_white_matter_is_hardly_found():
+    good, bad = (guard.Tried({"CSF": 0.1, "GM": 0.9, "WM": wm}, 0.03, 0.01) for wm in (0.5, 0.4))
+    assert good.helps and not bad.helps and bad.lost == ["WM"]
+    known = guard.Judged(
+        PARENT, 2, "slices", {"CSF": 0.1, "GM": 0.8, "WM": 0.3}, {ADAPTED: bad}, 0.5
+    )
+    assert known.sentence().endswith("WM 0.300 to 0.400); WM hardly found")
 
 
 def test_labels_without_sense_teach_nothing():
