@@ -25,7 +25,7 @@ import pandas as pd
 from common import ACROSS, SETTINGS, dice, load
 
 from patchseg import figures, params
-from patchseg.adaptation.fine_tuning import look
+from patchseg.adaptation.answers import look
 from patchseg.datasets.brains import names
 from patchseg.figures.style import LINES, Picture
 from patchseg.inference import networks

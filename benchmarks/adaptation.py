@@ -22,7 +22,7 @@ from common import ACROSS, ANIMALS, SETTINGS, STRANGERS, as_given, dice, load, w
 
 from patchseg import params, unet
 from patchseg.adaptation import learning, suggestion
-from patchseg.adaptation.fine_tuning import answer, calibrated
+from patchseg.adaptation.answers import answer, calibrated
 from patchseg.core.tissues import UNLABELLED
 from patchseg.inference import networks
 from patchseg.scoring.rows import read

@@ -1,7 +1,8 @@
 """Teach a network a new animal from a few labelled voxels: one slice and a minute are a beginning.
 
-The network learns patches around the labels (see `learning`). Then the labels tell how its answers
-and the image's intensities go together in this animal (see `calibration`).
+First it is judged what is worth keeping (see `guard`). The network learns patches around the labels
+(see `learning`). Then the labels tell how its answers and the image's intensities go together in
+this animal (see `calibration`).
 """
 
 import time
@@ -14,12 +15,11 @@ import numpy as np
 
 from patchseg import checkpoint, params
 from patchseg.adaptation import learning, reading, record
+from patchseg.adaptation.answers import answer, calibrated
+from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import most_probable
 from patchseg.datasets.labels import PLAIN
-from patchseg.images import brain
-from patchseg.inference import calibration
 
 
 def adapt(
@@ -38,6 +38,7 @@ def adapt(
     seed=0,
     steps=None,
     on_round=None,
+    guard=True,
     recipe=None,
     threads=None,
     precision="auto",
@@ -75,6 +76,10 @@ def adapt(
         only learns where its borders lie, in seconds.
     on_round : callable, optional
         Called after each round with the list of mean losses so far.
+    guard : bool
+        Judge what is learned on labels that are left out in turn, and keep the parent where it is
+        not better (see `patchseg.adaptation.guard`); about twice the time. False keeps what is
+        learned.
     recipe : patchseg.params.Adapt, optional
         The section `adapt` of params.yaml unless given.
     threads, precision
@@ -83,6 +88,7 @@ def adapt(
     Returns
     -------
     weights : Path
+        The parent's, if what is learned is not better; the card says ``kept`` 'parent'.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def adapt(
     Notes
     -----
     Ctrl-C (KeyboardInterrupt) ends the training early: the best round so far is written, and the
-    card says ``stopped``.
+    card says ``stopped``. While the guard judges, before that, nothing is written.
     """
     from patchseg.inference import networks
 
@@ -113,12 +119,23 @@ def adapt(
         }
         given = _read_all(images, labelled, masks, labels, how)
         kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
+        if steps == 0:
+            _check_enough(kept, recipe.calibration.least_voxels)
         first = [answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
-        network, learned, last = _learn(given, kept, parent, recipe, seed, steps, on_round)
+        judged = judge(kept, first, parent, recipe, seed, steps) if guard else None
+        way = judged.kept if judged else ADAPTED
+        learned = learning.Learned(parent.model)
+        if way == ADAPTED and steps != 0:
+            learned = learning.train(list(kept), parent, recipe, seed, steps, on_round)
+        network, last = parent, first
+        if way != PARENT:
+            guarded = way == ADAPTED and steps != 0
+            network, last = _with_borders(given, kept, learned, parent, recipe, seed, guarded)
         found = record.told(parent, recipe, learned, kept, held, first, last)
+        found |= judged.told() if judged else {}
         made = {"seed": seed, "command": "patchseg adapt", **runtime.computing(precision)}
-        known = record.use(parent, network, given) | found | made
+        known = record.use(parent, network, given if way != PARENT else []) | found | made
         known["seconds"] = round(time.monotonic() - started, 1)
         checkpoint.save(network.model, parent.card["architecture"], out, **known)
     return out
@@ -205,106 +222,23 @@ def _check_agreement(given, first, poor):
         )
 
 
-def _learn(given, kept, parent, recipe, seed, steps, on_round):
-    """Do both steps; return the network, what it learned, and its answers (None if stopped)."""
-    learned = learning.Learned(parent.model)
-    if steps != 0:
-        learned = learning.train(list(kept), parent, recipe, seed, steps, on_round)
+def _check_enough(kept, least):
+    """Raise InputError where the borders cannot be learned."""
+    labels = np.concatenate([one.labels[one.known] for one in kept])
+    if len(labels) < least or len(np.unique(labels)) < 2:
+        raise InputError(
+            f"too little is labelled for --steps 0: {least} voxels of two tissues are needed; paint"
+            " more, or let the network learn"
+        )
+
+
+def _with_borders(given, kept, learned, parent, recipe, seed, guarded):
+    """Return the network that also learned its borders, and its answers (None if stopped)."""
     try:
-        network = calibrated(learned.model, parent, kept, recipe, seed, guarded=steps != 0)
-        last = [answer(network, one) for one in given]
+        network = calibrated(learned.model, parent, kept, recipe, seed, guarded)
+        return network, [answer(network, one) for one in given]
     except KeyboardInterrupt:
         if not learned.losses:
             raise
         learned.stopped = True
-        network, last = replace(parent, model=learned.model), None
-    if steps == 0 and network.calibration is parent.calibration:
-        raise InputError(
-            f"too little is labelled for --steps 0: {recipe.calibration.least_voxels} voxels of two"
-            " tissues are needed; paint more, or let the network learn"
-        )
-    return network, learned, last
-
-
-def calibrated(model, parent, given, recipe, seed=0, guarded=True):
-    """Return a network with what the labelled voxels say of its answers (see `calibration`).
-
-    Parameters
-    ----------
-    model : keras.Model
-    parent : patchseg.inference.networks.Network
-    given : sequence of patchseg.datasets.labelled.Labelled
-    recipe : patchseg.params.Adapt
-    seed : int
-    guarded : bool
-        Leave it out where one half of the labels does not help the other (see `calibration.helps`).
-
-    Returns
-    -------
-    network : patchseg.inference.networks.Network
-    """
-    from patchseg.inference import refine
-
-    parts = []
-    for one in given:
-        ready, plain, mask, box = _plain(model, parent, one)
-        sharp = refine.refine(ready, plain, mask, one.voxel_mm)
-        at, pixel_mm = one.known[box][mask], one.size_mm / parent.brain_pixels
-        found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)[at]
-        halves = first_half(one.known[box])[mask][at]
-        parts.append((found, sharp[mask][at], one.labels[box][mask][at], halves))
-    *labelled, halves = map(np.concatenate, zip(*parts, strict=True))
-    settings, slices = recipe.calibration, learning.slices_of(given)
-    learned = calibration.fit(*labelled, settings, seed, slices)
-    if learned and guarded and not calibration.helps(*labelled, halves, settings, seed, slices):
-        learned = None
-    if learned is None:  # too few, or no help: what an earlier round learned stays
-        return replace(parent, model=model)
-    sizes = [one.size_mm for one in given]
-    room = (round(min(sizes) / recipe.alike, 1), round(max(sizes) * recipe.alike, 1))
-    return replace(parent, model=model, calibration=learned, calibrated_mm=room)
-
-
-def first_half(known):
-    """Return which voxels lie before the middle of the labelled ones, along their longest side."""
-    places = np.nonzero(known)
-    axis = int(np.argmax([np.ptp(one) if one.size else 0 for one in places]))
-    middle = np.median(places[axis]) if places[axis].size else 0
-    return np.broadcast_to((np.indices(known.shape, sparse=True)[axis] < middle), known.shape)
-
-
-def _plain(model, parent, one):
-    """Return image, probabilities of the network by itself and mask in the brain's box; the box."""
-    from patchseg.inference import views
-
-    box = brain.bounding_box(one.mask)
-    ready, mask = one.normalised(parent.top)[box], one.mask[box]
-    pixel_mm = one.size_mm / parent.brain_pixels
-    return ready, views.fuse(model, ready, mask, one.voxel_mm, pixel_mm).probabilities, mask, box
-
-
-def answer(network, one):
-    """Return the labels (x, y, z) uint8 that `patchseg.segment` gives a `Labelled`."""
-    ready, plain, mask, box = _plain(network.model, network, one)
-    found = calibration.with_image(network, ready, plain, mask, one.voxel_mm)
-    return _labels(found, mask, box, one.mask.shape)
-
-
-def look(model, parent, one):
-    """Return what a network finds in a `Labelled`, by itself and with the image's intensities.
-
-    Returns
-    -------
-    plain, sharpened : (x, y, z) ndarray of uint8
-    """
-    from patchseg.inference import refine
-
-    ready, plain, mask, box = _plain(model, parent, one)
-    sharp = refine.refine(ready, plain, mask, one.voxel_mm)
-    return [_labels(found, mask, box, one.mask.shape) for found in (plain, sharp)]
-
-
-def _labels(probabilities, mask, box, shape):
-    labels = np.zeros(shape, np.uint8)
-    labels[box] = most_probable(probabilities) * mask
-    return labels
+        return replace(parent, model=learned.model), None

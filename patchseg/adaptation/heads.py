@@ -14,11 +14,11 @@ import numpy as np
 
 from patchseg import checkpoint, unet
 from patchseg.adaptation import brain_labels, learning, looks, record
+from patchseg.adaptation.answers import first_half
 from patchseg.adaptation.brain_labels import BRAIN
 from patchseg.adaptation.fine_tuning import (
     as_list,
     check_target,
-    first_half,
     nothing_to_learn,
 )
 from patchseg.core import runtime

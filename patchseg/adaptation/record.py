@@ -136,6 +136,8 @@ def still_pays(weights, enough=None):
         )
     if "changed" not in found:
         return True, "the last round was stopped; go on with it"
+    if found.get("kept") == "parent":
+        return True, "nothing was kept; check the labels, or label another slice"
     pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
     what = "the brain" if found.get("what") == "brain" else "grey and white matter"
     how = f"what was learned moved {found['changed']:.1%} of {what}"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import patchseg
 from patchseg import checkpoint, params, unet
-from patchseg.adaptation import fine_tuning, learning, reading, record
+from patchseg.adaptation import fine_tuning, guard, learning, reading, record
 from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.datasets import bids, sample
@@ -113,6 +113,7 @@ def test_one_slice_teaches_a_contrast_that_the_network_has_never_seen(parent, tm
         parent,
         tmp_path / "new.weights.h5",
         steps=80,
+        guard=False,
         on_round=lambda history: rounds.append(len(history)),
     )
     after = dice(out, image, labels, [12])
@@ -147,6 +148,7 @@ def test_same_input_and_seed_give_the_same_bytes_and_another_seed_does_not(paren
             steps=4,
             seed=seed,
             hold_out=1,
+            guard=False,
         )
         for number, seed in enumerate((0, 0, 1))
     ]
@@ -184,7 +186,8 @@ def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "train", interrupted)
     out = tmp_path / "stopped.weights.h5"
     done = CliRunner().invoke(
-        main.app, ["adapt", *map(str, paths), "--weights", str(parent), "--out", str(out)]
+        main.app,
+        ["adapt", *map(str, paths), "--weights", str(parent), "--out", str(out), "--no-guard"],
     )
     assert done.exit_code == 130 and "holds the best of the 40 batches" in done.output
     assert checkpoint.read_card(out)["stopped"] and checkpoint.read_card(out)["steps"] == 40
@@ -200,7 +203,7 @@ def test_ctrl_c_after_the_training_keeps_it(parent, tmp_path, monkeypatch):
 
     monkeypatch.setattr(fine_tuning, "calibrated", stop)
     out = patchseg.adapt(
-        image, one_slice(labels, 12), parent, tmp_path / "new.weights.h5", steps=20
+        image, one_slice(labels, 12), parent, tmp_path / "new.weights.h5", steps=20, guard=False
     )
     assert (
         checkpoint.read_card(out)["stopped"]
@@ -237,7 +240,32 @@ def test_command_adapts_pairs_and_says_what_it_learned(parent, tmp_path):
     assert (
         "slices held out, now: CSF 0." in done.output
         and "another slice" in done.output
+        and "slices that were left out in turn, what" in done.output
         and len(checkpoint.read_card(out)["adapted_to"]) == 2
+    )
+
+
+def test_what_is_no_better_leaves_the_parent_and_the_next_command_works(
+    parent, tmp_path, monkeypatch
+):
+    image, labels = block("anterior")
+    worse = guard.Tried({"GM": 0.7, "WM": 0.8}, -0.05, 0.02)
+    judged = guard.Judged("parent", 2, "slices", {"GM": 0.8, "WM": 0.8}, {"adapted": worse}, 0.8)
+    monkeypatch.setattr(fine_tuning, "judge", lambda *_: judged)
+    monkeypatch.setattr(learning, "train", lambda *_: pytest.fail("it is not to learn"))
+    out = patchseg.adapt(image, one_slice(labels, 10, 15), parent, tmp_path / "new.weights.h5")
+    before, after = networks.load(parent), networks.load(out)
+    for old, new in zip(before.model.get_weights(), after.model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+    assert after.sizes_mm == before.sizes_mm and after.calibration is None
+    known = checkpoint.read_card(out)
+    assert known["kept"] == "parent" and known["changed"] == 0 and known["steps"] == 0
+    assert known["guard"]["parent"]["dice"] == judged.parent
+    assert known["guard"]["adapted"] == {"dice": worse.dice, "gain": -0.05, "error": 0.02}
+    assert known["guard"]["said"].startswith("the parent is kept: on 2 slices")
+    assert record.still_pays(out) == (
+        True,
+        "nothing was kept; check the labels, or label another slice",
     )
 
 
@@ -292,6 +320,7 @@ def test_a_missing_tissue_is_a_warning(parent, tmp_path):
             parent,
             tmp_path / "new.weights.h5",
             steps=2,
+            guard=False,
         )
     assert any("no voxel is labelled CSF" in str(one.message) for one in told)
 
@@ -308,6 +337,7 @@ def test_labels_that_hardly_agree_with_the_image_are_a_warning(parent, tmp_path)
             parent,
             tmp_path / "new.weights.h5",
             steps=2,
+            guard=False,
         )
 
 
@@ -349,7 +379,8 @@ def test_so_many_batches_as_asked_for(parent):
 
 def test_without_batches_the_network_stays_and_only_the_borders_move(parent, tmp_path):
     image, labels = block("anterior", inverted=True)
-    out = patchseg.adapt(image, one_slice(labels, 12), parent, tmp_path / "new.weights.h5", steps=0)
+    out = tmp_path / "new.weights.h5"
+    patchseg.adapt(image, one_slice(labels, 12), parent, out, steps=0, guard=False)
     network, before = networks.load(out), networks.load(parent)
     assert all(
         np.array_equal(a, b)
@@ -391,7 +422,7 @@ def test_what_labels_said_is_not_taken_from_memory_when_only_the_card_is_new(par
     out = tmp_path / "new.weights.h5"
     told = [
         networks.load(
-            patchseg.adapt(image, one_slice(labels, number), parent, out, steps=0)
+            patchseg.adapt(image, one_slice(labels, number), parent, out, steps=0, guard=False)
         ).calibration
         for number in (10, 15)
     ]

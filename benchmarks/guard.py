@@ -1,0 +1,189 @@
+"""What the guard of `patchseg adapt` keeps of labels that are right or wrong: Dice of the brain.
+
+    python benchmarks/guard.py              # hours on two cores; current rows are kept
+    python benchmarks/guard.py --borders    # only --steps 0, minutes
+    python benchmarks/guard.py --report     # the table only
+
+Each animal is adapted to from a network that never saw its species (artefacts/across/networks),
+with and without the guard. Slices are coronal, drawn at random; they are left out of the scores.
+Needs PATCHSEG_ZOO. Writes artefacts/adaptation/guard.csv and guard.md.
+"""
+
+import time
+from itertools import product
+
+import common
+import numpy as np
+from adaptation import without
+from adaptation_tables import OUT
+from common import ANIMALS, SETTINGS, STRANGERS, dice, load, weights_of
+
+from patchseg import params
+from patchseg.adaptation import learning
+from patchseg.adaptation.answers import answer, calibrated
+from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT, judge
+from patchseg.core.tissues import UNLABELLED, is_tissue
+from patchseg.inference import networks
+
+COUNTS = (1, 2, 5)
+CHOICES = 2
+LEAST = 0.3
+"""Share of the largest slice that a slice needs to be drawn at random."""
+WORSE = 0.003
+"""Dice below the parent's that counts as worse."""
+ANOTHER = {name: "chimp" if name.startswith("macaque") else "macaque-21mo" for name in ANIMALS}
+"""The brain whose labels are painted on each, where labels are of another animal."""
+WRONG = ("right", "mirrored", "upside down", "shifted", "exchanged", "another animal")
+EXCHANGED = np.array([0, 1, 3, 2], np.uint8)
+
+
+def drawn(one, count, choice):
+    """Return labelled coronal slices at random, a list of int."""
+    area = one.known.sum(axis=(0, 2))
+    rng = np.random.default_rng([choice, count])
+    return sorted(rng.choice(np.flatnonzero(area >= LEAST * area.max()), count, False).tolist())
+
+
+def painted(one, slices, labels, another):
+    """Return the brain with labels on these coronal slices: the right ones, or wrong ones.
+
+    Parameters
+    ----------
+    one, another : patchseg.datasets.labelled.Labelled
+    slices : list of int
+    labels : str
+        One of `WRONG`.
+    """
+    others = [number for number in range(one.labels.shape[1]) if number not in slices]
+    given = without(one, others)
+    for number in slices:
+        found = _slice(one.labels, number, labels, another.labels)
+        found = np.where(is_tissue(found), found, UNLABELLED)
+        given.labels[:, number] = np.where(one.mask[:, number], found, 0)
+    return given
+
+
+def _slice(labels, number, how, another):
+    """Return the labels of a coronal slice, or what stands in their place."""
+    own = labels[:, number]
+    if how == "shifted":
+        return labels[:, min(number + 2, labels.shape[1] - 1)]
+    if how == "exchanged":
+        return np.where(is_tissue(own), EXCHANGED[np.minimum(own, 3)], own)
+    if how == "another animal":
+        place = [np.linspace(*_ends(another, axis), n).round().astype(int) for axis, n in _box(own)]
+        first, last = _ends(labels, 1)
+        begin, end = _ends(another, 1)
+        at = begin + round((number - first) / (last - first) * (end - begin))
+        found = np.zeros_like(own)
+        found[np.ix_(*_rows(own))] = another[:, at][np.ix_(*place)]
+        return found
+    return {"right": own, "mirrored": own[::-1], "upside down": own[:, ::-1]}[how]
+
+
+def _ends(labels, axis):
+    """Return the first and the last slice across an axis that holds brain."""
+    held = np.flatnonzero((labels > 0).any(axis=tuple({0, 1, 2} - {axis})))
+    return int(held[0]), int(held[-1])
+
+
+def _rows(own):
+    """Return the rows and columns of a slice that its brain spans."""
+    spans = [np.flatnonzero((own > 0).any(axis=1 - axis)) for axis in (0, 1)]
+    return [np.arange(held[0], held[-1] + 1) for held in spans]
+
+
+def _box(own):
+    return [(axis, len(rows)) for axis, rows in zip((0, 2), _rows(own), strict=True)]
+
+
+def measure(brain, slices, choice, labels, learned):
+    """Adapt once without the guard, and judge: one row."""
+    one, parent, recipe = load(brain), networks.load(weights_of(STRANGERS[brain])), _recipe()
+    numbers, steps = drawn(one, slices, choice), 0 if learned == BORDERS else None
+    given, scored = [painted(one, numbers, labels, load(ANOTHER[brain]))], without(one, numbers)
+    first = answer(parent, given[0])
+    began = time.process_time()
+    model = learning.train(given, parent, recipe).model if steps is None else parent.model
+    free = calibrated(model, parent, given, recipe, guarded=steps is None)
+    taught = time.process_time()
+    judged = judge(given, [first], parent, recipe, steps=steps)
+    done = time.process_time()
+    found = {"parent": first, "free": answer(free, given[0])}
+    found["guarded"] = found["parent" if judged.kept == PARENT else "free"]
+    if judged.kept == BORDERS and steps is None:
+        borders = calibrated(parent.model, parent, given, recipe, guarded=False)
+        found["guarded"] = answer(borders, given[0])
+    row = {"numbers": " ".join(map(str, numbers)), "kept": judged.kept}
+    for name, labelled in found.items():
+        gm, wm = dice(scored, labelled)
+        row |= {f"{name}_gm": round(float(gm), 4), f"{name}_wm": round(float(wm), 4)}
+    row |= {"cpu_s": round(taught - began, 1), "guard_cpu_s": round(done - taught, 1)}
+    return [row | {"said": judged.sentence()}]
+
+
+def _recipe():
+    return params.load(SETTINGS).adapt
+
+
+def key(brain, slices, choice, labels, learned):
+    """Return the fingerprint of a row."""
+    return common.key(
+        measure,
+        settings=_recipe().model_dump(),
+        brain_names=[brain, ANOTHER[brain], "mni"],
+        networks=[STRANGERS[brain]],
+    )
+
+
+def jobs(learned):
+    """List what is to be done, the most telling first; `learned` is 'borders' or 'all'."""
+    names = ("brain", "slices", "choice", "labels", "learned")
+    every = product(range(CHOICES), COUNTS, WRONG, ANIMALS)
+    return [
+        dict(zip(names, (brain, count, choice, labels, learned), strict=True))
+        for choice, count, labels, brain in every
+    ]
+
+
+def report(table):
+    """Write, for each kind of labels, what became of the parent without and with the guard."""
+    mean = {
+        name: table[[f"{name}_gm", f"{name}_wm"]].mean(axis=1)
+        for name in ("parent", "free", "guarded")
+    }
+    table = table.assign(**{name: mean[name] - mean["parent"] for name in ("free", "guarded")})
+    head = ["labels", "learned", "adaptations", "kept: adapted, borders, parent"]
+    head += [f"{way}: mean gain, least, worse" for way in ("without guard", "with guard")] + ["key"]
+    lines = []
+    for (labels, learned), own in table.groupby(["labels", "learned"], sort=False):
+        kept = [str((own.kept == name).sum()) for name in (ADAPTED, BORDERS, PARENT)]
+        ways = [
+            f"{own[way].mean():+.3f}, {own[way].min():+.3f}, {(own[way] < -WORSE).sum()}"
+            for way in ("free", "guarded")
+        ]
+        keys = common.rows.keys(own)
+        lines.append([labels, learned, str(len(own)), ", ".join(kept), *ways, keys])
+    intro = (
+        "Dice, mean of GM and WM, on all slices that were not labelled: gain over the parent; worse"
+        f" counts those more than {WORSE} below it.\n\n"
+    )
+    common.write_markdown(OUT / "guard.md", head, lines, table, intro)
+
+
+def main():
+    """Do what is missing or stale, one row after the other, then write the table."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--borders", action="store_true", help="only --steps 0")
+    given = parser.parse_args()
+    print(common.rows.machine())
+    todo = jobs(BORDERS) + ([] if given.borders else jobs("all"))
+    table = common.complete(
+        OUT / "guard.csv", todo, key, measure, given.report, stays=lambda row: True
+    )
+    if len(table):
+        report(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What a network finds in a brain that is labelled in part, and what its labels say of that."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from patchseg.adaptation import learning
+from patchseg.core.tissues import most_probable
+from patchseg.images import brain
+from patchseg.inference import calibration
+
+
+def calibrated(model, parent, given, recipe, seed=0, guarded=True):
+    """Return a network with what the labelled voxels say of its answers (see `calibration`).
+
+    Parameters
+    ----------
+    model : keras.Model
+    parent : patchseg.inference.networks.Network
+    given : sequence of patchseg.datasets.labelled.Labelled
+    recipe : patchseg.params.Adapt
+    seed : int
+    guarded : bool
+        Leave it out where one half of the labels does not help the other (see `calibration.helps`).
+
+    Returns
+    -------
+    network : patchseg.inference.networks.Network
+    """
+    parts = [evidence(model, parent, one) for one in given]
+    learned = learned_borders(parts, given, recipe, seed, guarded)
+    if learned is None:  # too few, or no help: what an earlier round learned stays
+        return replace(parent, model=model)
+    sizes = [one.size_mm for one in given]
+    room = (round(min(sizes) / recipe.alike, 1), round(max(sizes) * recipe.alike, 1))
+    return replace(parent, model=model, calibration=learned, calibrated_mm=room)
+
+
+def evidence(model, parent, one):
+    """Return what tells of the labelled voxels of a `Labelled`.
+
+    Returns
+    -------
+    found : (n, 14) ndarray of float32
+        Their `calibration.features`, in the order of ``one.known``.
+    sharp : (n, 3) ndarray of float32
+        Their probabilities, refined by the image's intensities.
+    """
+    from patchseg.inference import refine
+
+    ready, plain, mask, box = _plain(model, parent, one)
+    sharp = refine.refine(ready, plain, mask, one.voxel_mm)
+    pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
+    found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
+    return found[at], sharp[mask][at]
+
+
+def learned_borders(parts, given, recipe, seed, guarded):
+    """Return the calibration that labelled voxels teach, or None (see `calibrated`).
+
+    Parameters
+    ----------
+    parts : list of (found, sharp)
+        `evidence` of each of `given`.
+    """
+    found, sharp = map(np.concatenate, zip(*parts, strict=True))
+    labels = np.concatenate([one.labels[one.known] for one in given])
+    settings, slices = recipe.calibration, learning.slices_of(given)
+    learned = calibration.fit(found, sharp, labels, settings, seed, slices)
+    if learned and guarded:
+        halves = np.concatenate([first_half(one.known)[one.known] for one in given])
+        if not calibration.helps(found, sharp, labels, halves, settings, seed, slices):
+            return None
+    return learned
+
+
+def first_half(known):
+    """Return which voxels lie before the middle of the labelled ones, along their longest side."""
+    places = np.nonzero(known)
+    axis = int(np.argmax([np.ptp(one) if one.size else 0 for one in places]))
+    middle = np.median(places[axis]) if places[axis].size else 0
+    return np.broadcast_to((np.indices(known.shape, sparse=True)[axis] < middle), known.shape)
+
+
+def _plain(model, parent, one):
+    """Return image, probabilities of the network by itself and mask in the brain's box; the box."""
+    from patchseg.inference import views
+
+    box = brain.bounding_box(one.mask)
+    ready, mask = one.normalised(parent.top)[box], one.mask[box]
+    pixel_mm = one.size_mm / parent.brain_pixels
+    return ready, views.fuse(model, ready, mask, one.voxel_mm, pixel_mm).probabilities, mask, box
+
+
+def answer(network, one):
+    """Return the labels (x, y, z) uint8 that `patchseg.segment` gives a `Labelled`."""
+    ready, plain, mask, box = _plain(network.model, network, one)
+    found = calibration.with_image(network, ready, plain, mask, one.voxel_mm)
+    return _labels(found, mask, box, one.mask.shape)
+
+
+def look(model, parent, one):
+    """Return what a network finds in a `Labelled`, by itself and with the image's intensities.
+
+    Returns
+    -------
+    plain, sharpened : (x, y, z) ndarray of uint8
+    """
+    from patchseg.inference import refine
+
+    ready, plain, mask, box = _plain(model, parent, one)
+    sharp = refine.refine(ready, plain, mask, one.voxel_mm)
+    return [_labels(found, mask, box, one.mask.shape) for found in (plain, sharp)]
+
+
+def _labels(probabilities, mask, box, shape):
+    labels = np.zeros(shape, np.uint8)
+    labels[box] = most_probable(probabilities) * mask
+    return labels

@@ -1,0 +1,266 @@
+"""An adapted network is never worse than its parent: what labels teach is judged where it is new.
+
+Labelled slices are dealt into two groups, and of a single slice two halves are made. Each group is
+taught, with half of the batches, and the other one scored. What is learned is kept where it is
+better than the parent by more than its own standard error over the slices that were left out; else
+only the borders of the tissues are moved, if that is; else the parent stays.
+
+Labels that are wrong can still be learned a little better than the parent knew them. But grey and
+white matter are then hardly found where they were left out, and the parent stays. Labels that are
+wrong everywhere in the same way, such as two tissues exchanged, are found; they hardly agree with
+what the parent finds, and then it stays, too.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from patchseg import metrics
+from patchseg.adaptation import answers, learning, record
+from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
+from patchseg.images.grid import AXES
+from patchseg.inference import calibration
+
+ADAPTED, BORDERS, PARENT = "adapted", "borders", "parent"
+GROUPS = 2
+FOUND = 0.5
+"""Dice of GM and of WM on what was left out, at least; a tissue that is found less is not known."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How one way does where it was not taught.
+
+    Attributes
+    ----------
+    dice : dict of str to float
+        Of each tissue, pooled over all that was left out.
+    gain, error : float
+        What it gains over the parent (mean Dice of the tissues), mean over the slices that were
+        left out, and the standard error of that mean.
+    """
+
+    dice: dict
+    gain: float
+    error: float
+
+    @property
+    def gains(self):
+        """Whether it is better than the parent by more than its own error."""
+        return self.gain > self.error
+
+    @property
+    def lost(self):
+        """Grey or white matter, where it is hardly found: a list of str."""
+        return [name for name in TISSUES[1:] if self.dice.get(name, 1) < FOUND]
+
+    @property
+    def helps(self):
+        """Whether it is to be kept."""
+        return self.gains and not self.lost
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is kept, and why.
+
+    Attributes
+    ----------
+    kept : {'adapted', 'borders', 'parent'}
+    left_out : int
+        Slices, or halves of one.
+    unit : {'slices', 'halves of a slice'}
+    parent : dict of str to float
+        Its Dice of each tissue in all that was left out.
+    tried : dict of str to Tried
+        'adapted' and 'borders', those that were tried.
+    agree : float
+        Mean Dice of the labels and what the parent finds.
+    poor : bool
+        Whether that is so low that the labels may not belong to the image; nothing was tried.
+    """
+
+    kept: str
+    left_out: int
+    unit: str
+    parent: dict
+    tried: dict
+    agree: float
+    poor: bool = False
+
+    def told(self):
+        """Return what the card tells, a dict."""
+        ways = {
+            name: {"dice": one.dice, "gain": one.gain, "error": one.error}
+            for name, one in self.tried.items()
+        }
+        known = {"left_out": self.left_out, "unit": self.unit, PARENT: {"dice": self.parent}}
+        return {"kept": self.kept, "guard": known | ways | {"said": self.sentence()}}
+
+    def sentence(self):
+        """Return in a sentence what is kept, and why."""
+        if self.poor:
+            return (
+                f"the parent is kept: it and the labels hardly agree (mean Dice {self.agree:.2f});"
+                " if the labels are right, say --no-guard"
+            )
+        if not self.tried:
+            return (
+                "the parent is kept: too little is labelled to judge what is learned; label a whole"
+                " slice"
+            )
+        name = self.kept if self.kept in self.tried else next(iter(self.tried))
+        one, what = self.tried[name], "the network" if name == ADAPTED else "its borders"
+        shown = ", ".join(
+            f"{tissue} {self.parent[tissue]:.3f} to {after:.3f}"
+            for tissue, after in one.dice.items()
+        )
+        return (
+            f"{_KEPT[self.kept]}: on {self.left_out} {self.unit} that were left out in turn, what"
+            f" {what} learned moved Dice by {one.gain:+.3f} (standard error {one.error:.3f};"
+            f" {shown})" + (f"; {' and '.join(one.lost)} hardly found" if one.lost else "")
+        )
+
+
+_KEPT = {
+    ADAPTED: "the adapted network is kept",
+    BORDERS: "the parent is kept and only its borders are moved",
+    PARENT: "the parent is kept",
+}
+
+
+def judge(given, first, parent, recipe, seed=0, steps=None):
+    """Find out what is to be kept of what labels teach.
+
+    Parameters
+    ----------
+    given : sequence of patchseg.datasets.labelled.Labelled
+    first : list of (x, y, z) ndarray of uint8
+        What the parent finds in each.
+    parent : patchseg.inference.networks.Network
+    recipe : patchseg.params.Adapt
+    seed : int
+    steps : int, optional
+        Batches of the training that is judged, half of them for each group; 0 judges the borders
+        alone.
+
+    Returns
+    -------
+    judged : Judged
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If somebody pressed Ctrl-C: nothing is known yet.
+    """
+    numbers, unit = _numbered(given)
+    agree = float(np.mean(list(record.dice(given, first).values())))
+    before = [answer[one.known] for one, answer in zip(given, first, strict=True)]
+    steps = learning.steps_for(given, recipe) if steps is None else steps
+    kept, dice, tried, left_out = PARENT, {}, {}, 0
+    ways = [] if agree < recipe.poor else [BORDERS] if steps == 0 else [ADAPTED, BORDERS]
+    for way in ways:
+        after = _crossed(given, numbers, parent, recipe, seed, steps, way)
+        slices = _scored(given, numbers, before, after)
+        if len(slices) < GROUPS:
+            break
+        pooled = [_pooled(given, one, after) for one in (before, after)]
+        gains = [np.mean(list(now.values())) - np.mean(list(old.values())) for old, now in slices]
+        error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
+        dice, left_out = pooled[0], len(slices)
+        tried[way] = Tried(pooled[1], round(float(np.mean(gains)), 4), round(error, 4))
+        if tried[way].helps:
+            kept = way
+            break
+    return Judged(kept, left_out, unit, dice, tried, agree, not ways)
+
+
+def _numbered(given):
+    """Return a number from 1 for each labelled slice, for every labelled voxel; and what it counts.
+
+    A single slice has two halves. Voxels on no labelled slice are 0: always taught, never scored.
+    """
+    places = [one.slices() for one in given]
+    if sum(len(slices) for _, slices in places) < GROUPS:
+        halves = [np.where(answers.first_half(one.known), 1, 2)[one.known] for one in given]
+        return halves, "halves of a slice"
+    numbers, last = [], 0
+    for one, (plane, slices) in zip(given, places, strict=True):
+        of_slice = np.zeros(one.known.shape[AXES.index(plane)], int)
+        of_slice[slices] = np.arange(last + 1, last + 1 + len(slices))
+        numbers.append(of_slice[np.nonzero(one.known)[AXES.index(plane)]])
+        last += len(slices)
+    return numbers, "slices"
+
+
+def _crossed(given, numbers, parent, recipe, seed, steps, way):
+    """Return the tissue of each labelled voxel, by what the other group teaches; 0 if not scored.
+
+    A voxel is not scored if it is on no slice, or its tissue is not labelled in the other group.
+    """
+    after = [np.zeros(number.shape, np.uint8) for number in numbers]
+    model, parts = parent.model, None
+    for group in range(GROUPS):
+        left = [(number > 0) & (number % GROUPS == group) for number in numbers]
+        taught = [_without(one, out) for one, out in zip(given, left, strict=True)]
+        tissues = np.unique(np.concatenate([one.labels[one.known] for one in taught]))
+        if len(tissues) < 2:
+            continue
+        if way == ADAPTED:
+            model = _trained(taught, parent, recipe, seed, steps)
+        if way == ADAPTED or not parts:
+            parts = [answers.evidence(model, parent, one) for one in given]
+        own = [tuple(part[~out] for part in both) for both, out in zip(parts, left, strict=True)]
+        learned = answers.learned_borders(own, taught, recipe, seed, guarded=way == ADAPTED)
+        for one, both, out, found in zip(given, parts, left, after, strict=True):
+            out = out & np.isin(one.labels[one.known], tissues)
+            borders = learned or (parent.calibration if parent.calibrates(one.size_mm) else None)
+            probable = calibration.apply(borders, *both)[out] if borders else both[1][out]
+            found[out] = most_probable(probable)
+    return after
+
+
+def _without(one, left):
+    """Return a `Labelled` without the labels of some of its labelled voxels."""
+    labels = one.labels.copy()
+    labels[one.known] = np.where(left, UNLABELLED, one.labels[one.known])
+    return replace(one, labels=labels)
+
+
+def _trained(taught, parent, recipe, seed, steps):
+    """Return the network that learned one group, with its share of batches and patches."""
+    fewer = {}
+    for name in ("draw", "replayed"):
+        own = getattr(recipe, name)
+        fewer[name] = own.model_copy(update={"patches": max(1, own.patches // GROUPS)})
+    own = recipe.model_copy(update=fewer)
+    some = [one for one in taught if one.known.any()]
+    learned = learning.train(some, parent, own, seed, max(1, steps // GROUPS))
+    if learned.stopped:
+        raise KeyboardInterrupt
+    return learned.model
+
+
+def _scored(given, numbers, before, after):
+    """Return Dice of each tissue of each slice that was left out: a list of pairs of dict."""
+    truth, number, old, new = (
+        np.concatenate(parts)
+        for parts in ([one.labels[one.known] for one in given], numbers, before, after)
+    )
+    slices = [(number == n) & (new > 0) for n in range(1, int(number.max(initial=0)) + 1)]
+    return [(_dice(truth[at], old[at]), _dice(truth[at], new[at])) for at in slices if at.any()]
+
+
+def _pooled(given, found, after):
+    """Return Dice of each tissue, over all that was left out."""
+    at = np.concatenate(after) > 0
+    truth = np.concatenate([one.labels[one.known] for one in given])
+    return _dice(truth[at], np.concatenate(found)[at])
+
+
+def _dice(truth, found):
+    return {
+        tissue: round(float(metrics.dice(truth == n, found == n)), 4)
+        for n, tissue in enumerate(TISSUES, 1)
+        if (truth == n).any()
+    }

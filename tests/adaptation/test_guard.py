@@ -1,0 +1,144 @@
+"""What is learned is kept only where it helps labels that it has not seen."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ball_brain, labelled_ball
+
+from patchseg import params
+from patchseg.adaptation import guard, learning
+from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT
+from patchseg.core.tissues import most_probable
+from patchseg.inference import networks
+from patchseg.inference.calibration import FEATURES
+
+RECIPE = params.load(Path(__file__).parents[2] / "params.yaml").adapt
+WHOLE = ball_brain()[1]
+
+
+def sure(truth=0.8, shift=0):
+    """A network that gives each voxel's tissue, or the one after it, so much probability."""
+    table = np.full((4, 3), (1 - truth) / 2, np.float32)
+    table[[1, 2, 3], [(tissue + shift) % 3 for tissue in range(3)]] = truth
+    return table
+
+
+KNOWS = sure()
+GUESSES = np.where(np.arange(4)[:, None] == 3, np.float32([0.1, 0.5, 0.4]), KNOWS)  # WM becomes GM
+
+
+@pytest.fixture(autouse=True)
+def answers_from_tables(monkeypatch):
+    """A network is a table: the probabilities that it gives the voxels of each tissue."""
+
+    def evidence(model, parent, one):
+        sharp = model[WHOLE[one.known]]
+        noise = np.random.default_rng(0).normal(size=(len(sharp), FEATURES - 3))
+        return np.hstack([np.log(sharp), noise]).astype(np.float32), sharp
+
+    monkeypatch.setattr(guard.answers, "evidence", evidence)
+
+
+def painted(*rows, labels=WHOLE):
+    """The ball, labelled on these coronal slices, in every second line of voxels."""
+    kept = np.zeros_like(labels)
+    kept[::2, list(rows)] = labels[::2, list(rows)]
+    return labelled_ball(labels=kept)
+
+
+def judged(given, model=GUESSES, steps=0, **known):
+    parent = networks.Network(model, Path("parent"), {}, **known)
+    return guard.judge(given, [most_probable(model[WHOLE])] * len(given), parent, RECIPE, 0, steps)
+
+
+@pytest.fixture
+def taught(monkeypatch):
+    """Networks that are returned as trained, one after the other; what they were taught."""
+    seen, models = [], []
+
+    def train(given, parent, recipe, seed=0, steps=None, on_round=None):
+        seen.append((given, recipe, steps))
+        return learning.Learned(models[(len(seen) - 1) % len(models)])
+
+    monkeypatch.setattr(learning, "train", train)
+    return seen, models
+
+
+def test_slices_are_counted_over_images_and_a_single_one_has_two_halves():
+    numbers, unit = guard._numbered([painted(10, 18), painted(14)])
+    assert unit == "slices" and [np.unique(one).tolist() for one in numbers] == [[1, 2], [3]]
+    (halves,), unit = guard._numbered([painted(18)])
+    assert unit == "halves of a slice"
+    assert abs(np.mean(halves == 1) - 0.5) < 0.05 and set(halves) == {1, 2}
+
+
+def test_what_helps_the_slices_that_were_left_out_is_kept(taught):
+    seen, models = taught
+    models += [KNOWS]
+    found = judged([painted(10, 14, 18)], steps=101)
+    assert found.kept == ADAPTED and found.left_out == 3 and found.unit == "slices"
+    assert found.tried[ADAPTED].gain > 0.1 and BORDERS not in found.tried
+    groups = [sorted(given[0].slices()[1]) for given, *_ in seen]
+    assert groups == [[10, 18], [14]]  # each slice is scored by a network that has not seen it
+    assert [steps for *_, steps in seen] == [50, 50]
+    assert seen[0][1].draw.patches == RECIPE.draw.patches // 2
+    assert "the adapted network is kept: on 3 slices" in found.sentence()
+
+
+def test_what_does_not_help_is_not(taught):
+    _, models = taught
+    models += [GUESSES]
+    found = judged([painted(10, 18)], model=KNOWS, steps=80)
+    assert found.kept == PARENT and found.tried[ADAPTED].gain < 0.01
+    assert found.sentence().startswith("the parent is kept: on 2 slices")
+    assert found.told()["kept"] == "parent" and found.told()["guard"]["parent"]["dice"]["GM"] == 1
+
+
+def test_borders_alone_may_help(taught):
+    _, models = taught
+    models += [np.full((4, 3), 1 / 3, np.float32)]  # the training spoils it
+    found = judged([painted(10, 18)], steps=80)
+    assert found.kept == BORDERS and list(found.tried) == [ADAPTED, BORDERS]
+    assert "only its borders are moved" in found.sentence()
+
+
+def test_a_gain_within_its_own_error_is_none():
+    assert guard.Tried({}, 0.03, 0.02).helps and not guard.Tried({}, 0.02, 0.02).helps
+
+
+def test_a_gain_does_not_help_where_white_matter_is_hardly_found():
+    good, bad = (guard.Tried({"CSF": 0.1, "GM": 0.9, "WM": wm}, 0.03, 0.01) for wm in (0.5, 0.4))
+    assert good.helps and not bad.helps and bad.lost == ["WM"]
+    known = guard.Judged(
+        PARENT, 2, "slices", {"CSF": 0.1, "GM": 0.8, "WM": 0.3}, {ADAPTED: bad}, 0.5
+    )
+    assert known.sentence().endswith("WM 0.300 to 0.400); WM hardly found")
+
+
+def test_labels_without_sense_teach_nothing():
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(1, 4, WHOLE.shape).astype(np.uint8)
+    mixed = np.where(rng.random(WHOLE.shape) < 0.4, drawn, WHOLE) * (WHOLE > 0)
+    found = judged([painted(10, 18, labels=mixed)], model=KNOWS)
+    assert found.kept == PARENT and list(found.tried) == [BORDERS]
+
+
+def test_labels_that_hardly_agree_with_the_parent_are_not_believed(taught):
+    exchanged = np.choose(WHOLE, [0, 3, 1, 2]).astype(np.uint8)
+    found = judged([painted(10, 18, labels=exchanged)], model=KNOWS, steps=80)
+    assert found.kept == PARENT and not taught[0] and "say --no-guard" in found.sentence()
+
+
+def test_too_little_to_judge_leaves_the_parent():
+    one = painted(18, labels=np.where(WHOLE == 2, 2, 0).astype(np.uint8))
+    found = judged([one], model=KNOWS)
+    assert found.kept == PARENT and "too little is labelled to judge" in found.sentence()
+
+
+def test_ctrl_c_while_it_is_judged_ends_it(taught, monkeypatch):
+    stopped = replace(learning.Learned(KNOWS), stopped=True)
+    monkeypatch.setattr(learning, "train", lambda *_, **__: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        judged([painted(10, 18)], steps=80)
