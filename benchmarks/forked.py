@@ -62,10 +62,10 @@ def load():
     """Load what the command loads, before it is forked; no thread of TensorFlow runs after it."""
     with runtime.quiet():
         import nbconvert  # noqa: F401
-        import papermill  # noqa: F401
         import tensorflow  # noqa: F401
 
         import patchseg.inference.batch
+        import patchseg.inference.cells
         import patchseg.unet  # noqa: F401
 
 

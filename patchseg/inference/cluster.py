@@ -150,7 +150,7 @@ def results(client, function, calls):
     }
     if not client.scheduler_info()["workers"]:
         say(f"waiting for the first worker of {address}")
-    for future in as_completed(futures):
+    for future in as_completed(futures, loop=client.loop):
         result = _result(future)
         if future.status == "cancelled":
             raise LostError(

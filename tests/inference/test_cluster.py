@@ -40,7 +40,7 @@ def test_results_errors_and_resume_are_those_of_one_machine(network, tmp_path, m
     monkeypatch.setattr(runtime, "set_threads", lambda count: None)  # of this process
     images = [*balls("a"), Path("in/broken.nii.gz")]
     images[1].write_bytes(images[0].read_bytes()[:2000])
-    with local(processes=False) as made, distributed.Client(made) as client:
+    with local(processes=False) as made, cluster.connected(made.scheduler_address) as client:
         there = run(images, Path("there"), client=client)
         again = run(images, Path("there"), client=client)
     assert there == run(images, Path("here"))
@@ -64,7 +64,7 @@ def test_brains_are_extracted_as_on_one_machine(heads_network, tmp_path, monkeyp
         options = {"threads": None, "overwrite": False}
         return batch.each(batch.extract_one, places, [()] * 3, options, client=client)
 
-    with local(processes=False) as made, distributed.Client(made) as client:
+    with local(processes=False) as made, cluster.connected(made.scheduler_address) as client:
         there = extract(Path("there"), client)
         again = extract(Path("there"), client)
     assert there == extract(Path("here"))
