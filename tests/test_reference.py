@@ -18,9 +18,11 @@ def test_one_changed_digit_fails():
     changed = line[:digit] + str((int(line[digit]) + 1) % 10) + line[digit + 1 :]
     cells = [
         nbformat.v4.new_code_cell(
-            f"print({line.strip()!r})", outputs=[nbformat.v4.new_output("stream", text=expected)]
+            f"print({line.strip()!r})",
+            execution_count=number,
+            outputs=[nbformat.v4.new_output("stream", text=expected)],
         )
-        for expected in (line, changed)
+        for number, expected in enumerate((line, changed), start=1)
     ]
     copy = ROOT / "build" / "changed_digit.ipynb"
     copy.parent.mkdir(exist_ok=True)

@@ -45,11 +45,11 @@ def test_the_result_has_what_the_readme_promises(network):
 
 
 def test_all_48_orientations_give_the_same_brain_on_their_own_grid(network):
-    image, labels = ball()
+    image, labels = ball(shape=(24, 22, 20))
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1, -1), repeat=3):
             turned = image.as_reoriented(np.array(list(zip(order, signs, strict=True))))
-            found = patchseg.segment(turned).dseg
+            found = patchseg.segment(turned, scales=(0.5,)).dseg
             assert found.shape == turned.shape and np.allclose(found.affine, turned.affine)
             back = grid.ras(found)[0]
             assert (back == labels).mean() > 0.999
