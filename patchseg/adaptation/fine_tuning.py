@@ -78,7 +78,7 @@ def adapt(
         Called after each round with the list of mean losses so far.
     guard : bool
         Judge what is learned on labels that are left out in turn, and keep the parent where it is
-        not better (see `patchseg.adaptation.guard`); about twice the time. False keeps what is
+        not better (see `patchseg.adaptation.guard`); about 2.5 times the time. False keeps what is
         learned.
     recipe : patchseg.params.Adapt, optional
         The section `adapt` of params.yaml unless given.

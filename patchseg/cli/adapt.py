@@ -250,8 +250,8 @@ def adapt(
             "--guard/--no-guard",
             help=(
                 "Score what is learned on labels that are left out in turn; where it is not better,"
-                " the network stays as it was. About twice the time. --no-guard keeps what is"
-                " learned."
+                " the network stays as it was. It takes about 2.5 times as long. --no-guard keeps"
+                " what is learned."
             ),
         ),
     ] = True,

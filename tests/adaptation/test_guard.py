@@ -109,12 +109,12 @@ def test_a_gain_within_its_own_error_is_none():
 
 
 def test_a_gain_does_not_help_where_white_matter_is_hardly_found():
-    good, bad = (guard.Tried({"CSF": 0.1, "GM": 0.9, "WM": wm}, 0.03, 0.01) for wm in (0.5, 0.4))
+    good, bad = (guard.Tried({"CSF": 0.1, "GM": 0.9, "WM": wm}, 0.03, 0.01) for wm in (0.7, 0.6))
     assert good.helps and not bad.helps and bad.lost == ["WM"]
     known = guard.Judged(
         PARENT, 2, "slices", {"CSF": 0.1, "GM": 0.8, "WM": 0.3}, {ADAPTED: bad}, 0.5
     )
-    assert known.sentence().endswith("WM 0.300 to 0.400); WM hardly found")
+    assert known.sentence().endswith("WM 0.300 to 0.600); WM hardly found")
 
 
 def test_labels_without_sense_teach_nothing():
