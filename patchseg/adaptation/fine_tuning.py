@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import learning, reading, record
+from patchseg.adaptation import label_checks, learning, reading, record
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import most_probable
@@ -111,7 +111,7 @@ def adapt(
         given = _read_all(images, labelled, masks, labels, how)
         kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
         first = [answer(parent, one) for one in given]
-        _check_agreement(given, first, recipe.poor)
+        _check_agreement(given, first, recipe.poor, out)
         network, learned, last = _learn(given, kept, parent, recipe, seed, steps, on_round)
         found = record.told(parent, recipe, learned, kept, held, first, last)
         made = {"seed": seed, "command": "patchseg adapt", **runtime.computing(precision)}
@@ -187,8 +187,10 @@ def nothing_to_learn(given):
     )
 
 
-def _check_agreement(given, first, poor):
+def _check_agreement(given, first, poor, out):
     """Warn of labels that hardly agree with the first guess, and of those that are the guess."""
+    for remark in label_checks.tell(given, first, out):
+        warnings.warn(remark, stacklevel=3)
     agreement = record.dice(given, first)
     if min(agreement.values()) == 1:
         warnings.warn(nothing_to_learn(given), stacklevel=3)

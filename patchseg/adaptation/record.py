@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from patchseg import checkpoint, params
+from patchseg.adaptation import label_checks
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
@@ -33,6 +34,12 @@ def told(parent, recipe, learned, kept, held, first, last):
         "stopped": learned.stopped,
         "loss": [round(loss, 4) for loss in learned.losses],
     }
+    pairs = [*zip(kept, first, strict=True), *zip(held, first, strict=True)]
+    doubts = [
+        str(one) for pair in pairs if pair[0].known.any() for one in label_checks.check(*pair)
+    ]
+    if doubts:
+        found["doubted_labels"] = doubts
     if last:
         found |= {"dice_after": dice(kept, last), "changed": _changed(first, last)}
     if last and any(one.known.any() for one in held):
