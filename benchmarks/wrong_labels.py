@@ -134,7 +134,7 @@ def guessed(parent, one, numbers):
         max(1, round(n * mm / pixel_mm))
         for n, mm in zip(stack.shape[1:], (x_mm, z_mm), strict=True)
     ]
-    room = [(8, -(n + 8) % 32) for n in shape]
+    room = [(8, -(n + 16) % 32 + 8) for n in shape]
     padded = np.pad(resize(np.ascontiguousarray(stack), (len(stack), *shape)), [(0, 0), *room])
     found = views.predict(parent.model, padded, views.BATCH)
     found = resize(found[:, 8 : 8 + shape[0], 8 : 8 + shape[1]], stack.shape) + views.EPSILON
