@@ -133,10 +133,9 @@ def picture(one, first, findings):
             fitting, number, words = first, finding.number, "what the network finds"
         here = finding.slice_name(finding.number)
         tiles = [(f"image, {here}", finding.number, None)]
-        tiles += [(f"labels, {here}", finding.number, given), (words, number, fitting)]
+        tiles += [(f"labels {finding.fault}", finding.number, given), (words, number, fitting)]
         rows.append(tiles)
-    kinds = dict.fromkeys(finding.fault for finding in findings)
-    title = f"{one.name}: labels {next(iter(kinds))}" + (", and more" if len(kinds) > 1 else "")
+    title = f"{one.name}: labels that may be wrong"
     shown = brain.normalise(one.image, one.mask)
     return figures.doubted(shown, rows, one.voxel_mm, findings[0].plane, title)
 
@@ -160,13 +159,14 @@ def tell(given, first, out):
     from patchseg import figures
 
     remarks, base = [], Path(out).name.removesuffix(checkpoint.SUFFIX)
-    for one, guess in zip(given, first, strict=True):
+    for number, (one, guess) in enumerate(zip(given, first, strict=True), 1):
         findings = check(one, guess)
         if not findings:
             continue
-        number = f"-{len(remarks) + 1}" if remarks else ""
-        path = Path(out).with_name(f"{base}_labels{number}.png")
+        path = Path(out).with_name(f"{base}_labels{f'-{number}' if number > 1 else ''}.png")
         figures.save(picture(one, guess, findings), path)
-        more = f" ({len(findings)} slices are doubted)" if len(findings) > 1 else ""
-        remarks.append(f"{findings[0]}{more}; see {path}")
+        for kind in dict.fromkeys(finding.kind for finding in findings):
+            first_one, *others = [finding for finding in findings if finding.kind == kind]
+            also = ", ".join(finding.slice_name(finding.number) for finding in others)
+            remarks.append(f"{first_one}{also and f' ({kind}, too: {also})'}; see {path}")
     return remarks

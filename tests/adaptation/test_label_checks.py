@@ -89,10 +89,12 @@ def test_labels_explain_nothing_by_chance():
 def test_the_user_is_told_and_shown(tmp_path):
     one = marbled()
     given = on_slice(one, FAULTS["look mirrored left-right"])
-    with pytest.warns(UserWarning, match=r"y = 20 look mirrored left-right; check .*_labels.png"):
+    given.labels[:, AT + 4] = np.where(one.mask[:, AT + 4], one.labels[::-1, AT + 4], 0)
+    told = r"y = 20 look mirrored left-right; check .* \(mirrored, too: y = 24\); see .*_labels.png"
+    with pytest.warns(UserWarning, match=told):
         fine_tuning._check_agreement([given], [one.labels], 0, tmp_path / "new.weights.h5")
     shown = matplotlib.image.imread(tmp_path / "new_labels.png")
-    assert shown.shape[0] > 300 and shown.shape[1] > 900
+    assert shown.shape[0] > 600 and shown.shape[1] > 900
     assert label_checks.tell([one], [one.labels], tmp_path / "good.weights.h5") == []
     assert [path.name for path in tmp_path.iterdir()] == ["new_labels.png"]
 
