@@ -26,7 +26,7 @@ STRANGE, LEAST_STRANGE = 0.35, 400  # of the fit of the guess; voxels that say s
 CLEAR = 1.5  # levels by which GM is brighter or darker than CSF and WM
 ORDER, ORDER_CLEAR = 0.15, -0.1  # gain in agreement with the guess; where brightness is clear
 AGREE = 0.4  # with the guess, in another order
-FULL, ALIKE = 0.95, 0.8  # a mask fills so much of a slice; the guess agrees with less than that
+FULL = 0.95  # a mask fills so much of a slice
 
 
 def wrong(seen, labels, guess, axis, number):
@@ -48,10 +48,8 @@ def wrong(seen, labels, guess, axis, number):
     """
     places, brain = np.argwhere(labels), np.count_nonzero(np.take(seen, number, axis) < LEVELS)
     tissues, guess = labels[labels > 0].astype(int), guess[labels > 0].astype(int)
-    counts = np.bincount(tissues, minlength=4)[1:]
-    filled, alone = len(tissues) > FULL * brain, counts.max(initial=0) == len(tissues)
-    if filled and alone and np.mean(guess == tissues) < ALIKE:
-        return {"kind": "mask", "fault": "are one tissue that fills the brain"}
+    if (tissues == 1).all() and len(tissues) > FULL * brain:
+        return {"kind": "mask", "fault": "are CSF wherever there is brain"}
     step = -(-len(places) // MOST_VOXELS) or 1
     places = np.insert(places, axis, number, axis=1)[::step]
     tissues, guess = tissues[::step], guess[::step]

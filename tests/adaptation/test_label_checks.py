@@ -46,7 +46,7 @@ FAULTS = {
     "look swapped: GM is WM, WM is GM": np.array([0, 1, 3, 2], np.uint8)[WHOLE[:, AT]],
     "look swapped: CSF is WM, GM is CSF, WM is GM": np.array([0, 2, 3, 1])[WHOLE[:, AT]],
     "hardly follow the image, wherever they are put": marbled(1).labels[:, AT],
-    "are one tissue that fills the brain": (WHOLE[:, AT] > 0).astype(np.uint8),
+    "are CSF wherever there is brain": (WHOLE[:, AT] > 0).astype(np.uint8),
 }
 
 
