@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import learning, reading, record
+from patchseg.adaptation import label_checks, learning, reading, record
 from patchseg.adaptation.answers import answer, calibrated
 from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
@@ -122,7 +122,7 @@ def adapt(
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answer(parent, one) for one in given]
-        _check_agreement(given, first, recipe.poor)
+        _check_agreement(given, first, recipe.poor, out)
         judged = judge(kept, first, parent, recipe, seed, steps) if guard else None
         way = judged.kept if judged else ADAPTED
         learned = learning.Learned(parent.model)
@@ -207,8 +207,10 @@ def nothing_to_learn(given):
     )
 
 
-def _check_agreement(given, first, poor):
+def _check_agreement(given, first, poor, out):
     """Warn of labels that hardly agree with the first guess, and of those that are the guess."""
+    for remark in label_checks.tell(given, first, out):
+        warnings.warn(remark, stacklevel=3)
     agreement = record.dice(given, first)
     if min(agreement.values()) == 1:
         warnings.warn(nothing_to_learn(given), stacklevel=3)

@@ -3,7 +3,7 @@
 from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
 from patchseg.figures.browse import slider
 from patchseg.figures.diagrams import unet_diagram, zoom_steps
-from patchseg.figures.slices import outlined, outlined_at, outlines, unsure
+from patchseg.figures.slices import doubted, outlined, outlined_at, outlines, unsure
 from patchseg.figures.stages import (
     fold_sizes,
     learning_curve,
@@ -18,6 +18,7 @@ from patchseg.figures.style import Picture, save
 __all__ = [
     "Picture",
     "compared",
+    "doubted",
     "fold_sizes",
     "intensities",
     "learning_curve",

@@ -206,6 +206,36 @@ def outlined_at(image, brain, voxel_mm, axis, at, titles):
     return _sheet([(list(zip(titles, tiles, strict=True)), cut.ends)])
 
 
+def doubted(image, rows, voxel_mm, axis, title):
+    """Show labelled slices that may be wrong: in a row the slice bare and with outlines.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    rows : list of list of (str, int, ndarray or None)
+        Of each tile in a row: its title, the number of the slice, and labels (x, y, z), of which
+        each tissue is outlined.
+    voxel_mm : tuple of three float
+    axis : {'sagittal', 'coronal', 'axial'}
+    title : str
+
+    Returns
+    -------
+    figure : Photo
+    """
+    cut = Cut(image > 0, voxel_mm, axis, 1, (ROW_PX // 3, 340))
+    drawn = []
+    for row in rows:
+        tiles = []
+        for name, at, labels in row:
+            lines = [] if labels is None else each(cut(labels, at))
+            tiles.append((name, with_lines(grey(cut(image, at), cut.size), lines)))
+        drawn.append((tiles, cut.ends))
+    figure = _sheet(drawn, title)
+    legend(figure)
+    return figure
+
+
 def grey(plane, size):
     """Draw a slice in [0, 1]: uint8; see `resized`."""
     return (np.clip(resized(plane, size), 0, 1) * 255 * BRIGHT).round().astype(np.uint8)
@@ -231,6 +261,11 @@ def nested(labels):
     return [
         (labels >= label, colour, "-") for label, colour in enumerate(COLOURS.values(), start=1)
     ]
+
+
+def each(labels):
+    """Return where each tissue of a slice lies, with its line; as `nested`, in any order."""
+    return [(labels == label, colour, "-") for label, colour in enumerate(COLOURS.values(), 1)]
 
 
 def with_lines(drawn, lines):
