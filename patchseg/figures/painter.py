@@ -13,10 +13,19 @@ import numpy as np
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
-from patchseg.figures.viewer import HEIGHT, label_colours
+from patchseg.figures.viewer import label_colours
 from patchseg.images import grid, volume
 from patchseg.images.grid import AXES
 
+HEIGHT = 500
+LOOK = {
+    "is_corner_orientation_text": True,
+    "crosshair_width": 0.4,
+    "crosshair_gap": 10.0,
+    "crosshair_color": (0.8, 0.8, 0.8, 0.7),
+    "is_force_mouse_click_to_voxel_centers": True,
+}
+"""Of the canvas; the gap of the cross-hair lets one see what is painted."""
 WAIT_S = 1.0
 """From the end of a stroke until it is saved."""
 SHARE = 0.2
@@ -105,7 +114,7 @@ class Painter:
         self.voxel_mm = grid.voxel_size_mm(affine)
         self.values = begun(self.labels, proposal, self.axis, self.data.shape)
         self.counts = np.count_nonzero(self.values, axis=self._other_axes())
-        self.asked = [plane, number]
+        self.asked, self.proposal = [plane, number], proposal and Path(proposal)
         self.shown = self.unsaved = False
         self.timer, self.lock, self.took_s = None, threading.Lock(), 0.0
         self.box = self._box()
@@ -119,7 +128,7 @@ class Painter:
         try:
             from patchseg.figures import controls
 
-            self.canvas = _canvas_class()(height=HEIGHT, is_corner_orientation_text=True)
+            self.canvas = _canvas_class()(height=HEIGHT, **LOOK)
         except ImportError:
             return Otherwise(otherwise)
         self.canvas.set_trait("names", list(self.names))
@@ -136,9 +145,10 @@ class Painter:
     def otherwise(self):
         """Return which file to paint in which editor, where no widget can run."""
         values = ", ".join(f"{number} {name}" for number, name in enumerate(self.names, 1))
+        begin = f", beginning with a copy of {self.proposal.name}" if self.proposal else ""
         return (
-            f"No painter here: paint {self.labels.name} in {EDITORS} (0 not labelled, {values}), "
-            f"over {self.image.name}; start from the proposal if there is one."
+            f"No painter can be shown here. Paint {self.labels.name} over {self.image.name} in"
+            f" {EDITORS}{begin}: 0 not labelled, {values}."
         )
 
     def _remembered(self):
