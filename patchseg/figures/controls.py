@@ -50,7 +50,7 @@ def around(canvas, save, otherwise):
     Parameters
     ----------
     canvas : ipyniivue.NiiVue
-        Of `painter`.
+        Of `canvas`.
     save : function
         Of the button.
     otherwise : str

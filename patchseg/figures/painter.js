@@ -1,5 +1,5 @@
 // What the painter adds to NiiVue: strokes that can be undone and redone, keys, and a copy of the
-// image without labels beside it. painter.py puts this text behind the module of ipyniivue and calls
+// image without labels beside it. canvas.py puts this text behind the module of ipyniivue and calls
 // `painter`: `niivue()` returns the NiiVue object of that module, `widget` has its functions.
 //
 // The labels are `nv.drawBitmap`: a byte for each voxel, in RAS+ order, x running fastest.
@@ -224,6 +224,7 @@ function painter(niivue, widget) {
 
   /** Listen to keys in the whole painter, where JupyterLab's own keys then do nothing. */
   function listen(model, root) {
+    if (root.hasAttribute("data-lm-suppress-shortcuts")) return; // shown a second time
     root.setAttribute("data-lm-suppress-shortcuts", "true");
     const typed = (event) => {
       const slides = event.target.closest("input, .noUi-handle") && event.key.startsWith("Arrow");

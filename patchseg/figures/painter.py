@@ -1,80 +1,25 @@
 """Painting tissues in JupyterLab: NiiVue (ipyniivue), controls around it, and a label file."""
 
 import json
-import re
 import threading
 import time
-from functools import cache
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
+from patchseg.figures import canvas
 from patchseg.figures.viewer import label_colours
 from patchseg.images import grid, volume
 from patchseg.images.grid import AXES
 
-HEIGHT = 500
-LOOK = {
-    "is_corner_orientation_text": True,
-    "crosshair_width": 0.4,
-    "crosshair_gap": 10.0,
-    "crosshair_color": (0.8, 0.8, 0.8, 0.7),
-    "is_force_mouse_click_to_voxel_centers": True,
-}
-"""Of the canvas; the gap of the cross-hair lets one see what is painted."""
 WAIT_S = 1.0
 """From the end of a stroke until it is saved."""
 SHARE = 0.2
 """Of the time, at most, that goes into saving."""
-TOP = 99.9
-"""Percentile of the intensities that is white at most."""
 EDITORS = "ITK-SNAP, FSLeyes, 3D Slicer or napari"
-
-
-@cache
-def _canvas_class():
-    """Return NiiVue with what painter.js adds to it.
-
-    ipyniivue's module keeps its NiiVue object to itself; painter.js stands behind it in one module,
-    and is told the names that the object and the module's functions have there.
-    """
-    import ipyniivue
-    import traitlets as t
-
-    theirs = (Path(ipyniivue.__file__).parent / "static" / "widget.js").read_text(encoding="utf-8")
-    ours = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    inside = re.search(r"([\w$]+)\.setDrawingEnabled\(\1\.opts\.drawingEnabled\)", theirs)[1]
-    theirs, functions = re.search(r"(.*)export\s*\{\s*([\w$]+) as default", theirs, re.S).groups()
-
-    class Canvas(ipyniivue.NiiVue):
-        """The settings are shared with the browser; strokes come as messages."""
-
-        _esm = f"{theirs}\n{ours}\nexport default painter(() => {inside}, {functions});"
-        names = t.List(t.Unicode()).tag(sync=True)
-        colours = t.Dict().tag(sync=True)
-        pen = t.Int(0).tag(sync=True)
-        pen_size = t.Int(3).tag(sync=True)
-        filled = t.Int(0).tag(sync=True)
-        outline = t.Int(0).tag(sync=True)
-        label_opacity = t.Float(0.5).tag(sync=True)
-        window = t.List(t.Float(), [0.0, 255.0]).tag(sync=True)
-        large = t.Int(1).tag(sync=True)
-        beside = t.Bool(False).tag(sync=True)
-        locked = t.List(t.Int()).tag(sync=True)
-        keep = t.Float(0.0).tag(sync=True)
-        place = t.List(t.Int()).tag(sync=True)
-        otherwise = t.Unicode().tag(sync=True)
-        told = None
-
-        def _handle_custom_msg(self, content, buffers):
-            if self.told is not None:
-                self.told(content, buffers)
-
-    return Canvas
 
 
 class Painter:
@@ -112,9 +57,12 @@ class Painter:
         self.axis = AXES.index(plane)
         self.data, affine = grid.ras(volume.read(image))
         self.voxel_mm = grid.voxel_size_mm(affine)
-        self.values = begun(self.labels, proposal, self.axis, self.data.shape)
+        self.proposal, self.kept = proposal and Path(proposal), self._kept()
+        self.values, self.offered = begun(
+            self.labels, proposal, self.axis, self.data.shape, self.kept["offered"]
+        )
         self.counts = np.count_nonzero(self.values, axis=self._other_axes())
-        self.asked, self.proposal = [plane, number], proposal and Path(proposal)
+        self.asked = [plane, None if number is None else int(number)]
         self.shown = self.unsaved = False
         self.timer, self.lock, self.took_s = None, threading.Lock(), 0.0
         self.box = self._box()
@@ -128,7 +76,7 @@ class Painter:
         try:
             from patchseg.figures import controls
 
-            self.canvas = _canvas_class()(height=HEIGHT, **LOOK)
+            self.canvas = canvas.kind()(height=canvas.HEIGHT, **canvas.LOOK)
         except ImportError:
             return Otherwise(otherwise)
         self.canvas.set_trait("names", list(self.names))
@@ -154,21 +102,26 @@ class Painter:
     def _remembered(self):
         return self.labels.with_name(f"{_stem(self.labels)}_place.json")
 
-    def _place(self):
-        """Return the voxel to show: that of last time, if the same slice was asked for then."""
+    def _kept(self):
+        """Return what is kept beside the label file: slice asked for, place, offered slices."""
+        nothing = {"asked": None, "place": [], "offered": []}
         try:
             kept = json.loads(self._remembered().read_text())
-            place = [int(at) for at in kept["place"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            kept, place = {}, []
-        inside = len(place) == 3 and all(
-            0 <= at < length for at, length in zip(place, self.data.shape, strict=True)
-        )
-        if inside and kept.get("asked") == self.asked:
+            same = self.labels.is_file() and kept["asked"][0] == self.asked[0]
+            lists = {name: [int(at) for at in kept[name]] for name in ("place", "offered")}
+        except (OSError, ValueError, TypeError, LookupError):
+            return nothing
+        return {"asked": kept["asked"], **lists} if same else nothing
+
+    def _place(self):
+        """Return the voxel to show: that of last time, if the same slice was asked for then."""
+        place, shape = self.kept["place"], self.data.shape
+        inside = len(place) == 3 and all(0 <= at < n for at, n in zip(place, shape, strict=True))
+        if inside and self.kept["asked"] == self.asked:
             return place
-        place = [length // 2 for length in self.data.shape]
+        place = [length // 2 for length in shape]
         if self.asked[1] is not None:
-            place[self.axis] = int(self.asked[1])
+            place[self.axis] = self.asked[1]
         return place
 
     def _told(self, content, buffers):
@@ -190,7 +143,7 @@ class Painter:
             box = tuple(slice(0, 1) for _ in range(3))
         self.canvas.send(
             {"type": "begin", "start": start, "size": size},
-            [as_nifti(self.data, self.voxel_mm), self.values[box].tobytes(order="F")],
+            [canvas.as_nifti(self.data, self.voxel_mm), self.values[box].tobytes(order="F")],
         )
 
     def take(self, start, size, values):
@@ -230,10 +183,13 @@ class Painter:
         try:
             if self.unsaved:
                 self._write()
-            kept = {"asked": self.asked, "place": list(self.canvas.place)}
-            files.write_text(self._remembered(), json.dumps(kept))
+            self._write_kept()
         except (InputError, OSError) as error:
             self._say(f"NOT SAVED: {error}")
+
+    def _write_kept(self):
+        kept = {"asked": self.asked, "place": list(self.canvas.place), "offered": self.offered}
+        files.write_text(self._remembered(), json.dumps(kept))
 
     def _write(self):
         with self.lock:
@@ -273,6 +229,7 @@ class Painter:
         """
         if self.shown:
             self._write()
+            self._write_kept()
         if not self.labels.is_file():
             raise InputError(
                 f"{self.labels}: nothing is painted yet; paint above, then run this cell again"
@@ -287,8 +244,8 @@ class Otherwise(str):
     __repr__ = str.__str__
 
 
-def begun(labels, proposal, axis, shape):
-    """Return the labels to begin with: those of the file, and the proposal on other slices.
+def begun(labels, proposal, axis, shape, offered=()):
+    """Return the labels to begin with: those of the file, and the proposal on new slices.
 
     Parameters
     ----------
@@ -298,10 +255,14 @@ def begun(labels, proposal, axis, shape):
         Along which slices are counted.
     shape : tuple of three int
         Of the image, RAS+.
+    offered : sequence of int
+        Slices whose proposal was shown before: if they are empty, somebody erased them.
 
     Returns
     -------
     values : (x, y, z) ndarray of uint8
+    offered : list of int
+        With the slices of this proposal.
 
     Raises
     ------
@@ -311,8 +272,11 @@ def begun(labels, proposal, axis, shape):
     read = [_read(path, shape) for path in (labels, proposal)]
     values, guess = (np.zeros(shape, np.uint8) if one is None else one for one in read)
     others = tuple(side for side in range(3) if side != axis)
-    empty = ~values.any(axis=others, keepdims=True)
-    return np.where(empty, guess, values)
+    new = ~values.any(axis=others)
+    new[[at for at in offered if at < shape[axis]]] = False
+    known = sorted({*offered, *np.flatnonzero(guess.any(axis=others)).tolist()})
+    wide = np.expand_dims(new, others)
+    return np.where(wide, guess, values), known
 
 
 def _read(path, shape):
@@ -325,27 +289,6 @@ def _read(path, shape):
             " away or take the right image"
         )
     return values.astype(np.uint8)
-
-
-def as_nifti(data, voxel_mm):
-    """Return an image as the bytes of a NIfTI file for the browser (.nii.gz).
-
-    It is in RAS+ order with an affine of voxel sizes alone, so that the browser's order of voxels
-    is that of `data`, however oblique the image was; intensities are bytes, 255 the brightest.
-
-    Parameters
-    ----------
-    data : (x, y, z) ndarray of float32
-    voxel_mm : sequence of three float
-    """
-    import gzip
-
-    low, high = np.percentile(data[data > data.min()], [0, TOP]) if np.ptp(data) else (0.0, 1.0)
-    low = min(low, data.min())
-    bright = np.clip((data - low) * (255 / max(high - low, 1e-12)), 0, 255).astype(np.uint8)
-    image = nib.Nifti1Image(bright, np.diag([*voxel_mm, 1.0]))
-    image.header.set_xyzt_units("mm")
-    return gzip.compress(image.to_bytes(), 1)
 
 
 def _stem(path):

@@ -11,6 +11,7 @@ import painter as bench
 import pytest
 
 from patchseg.core.errors import InputError
+from patchseg.figures import canvas
 from patchseg.figures import painter as painting
 from patchseg.images import grid, volume
 
@@ -78,8 +79,10 @@ def test_strokes_and_place_save_themselves_and_the_next_painter_begins_there(ima
 def test_the_proposal_fills_only_slices_of_which_nothing_is_labelled(image):
     labels = write_labels(image, "labels.nii.gz", marked(4, label=3))
     proposal = write_labels(image, "proposal.nii.gz", marked(4, 9, label=1))
-    begun = painting.begun(labels, proposal, 1, SHAPE)
-    assert np.array_equal(begun, marked(4, label=3) + marked(9, label=1))
+    begun, offered = painting.begun(labels, proposal, 1, SHAPE)
+    assert np.array_equal(begun, marked(4, label=3) + marked(9)) and offered == [4, 9]
+    erased, _ = painting.begun(labels, proposal, 1, SHAPE, offered)
+    assert np.array_equal(erased, marked(4, label=3))  # what a hand erased stays erased
 
 
 def test_labels_of_another_image_are_refused(image):
@@ -103,7 +106,7 @@ def test_where_no_widget_can_run_the_cell_says_what_to_paint_where(image, monkey
     said = painting.Painter(*given).box._repr_mimebundle_()["text/plain"]
     for part in ("labels.nii.gz", "proposal.nii.gz", "ITK-SNAP", "1 CSF, 2 GM, 3 WM"):
         assert part in said
-    monkeypatch.setitem(painting.__dict__, "_canvas_class", absent)
+    monkeypatch.setattr(canvas, "kind", absent)
     assert repr(painting.Painter(*given).box) == said
 
 
@@ -113,7 +116,7 @@ def absent():
 
 def test_the_browser_gets_the_voxels_in_their_own_order():
     data = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    packed = painting.as_nifti(data, (1, 2, 3))
+    packed = canvas.as_nifti(data, (1, 2, 3))
     sent = nib.Nifti1Image.from_bytes(gzip.decompress(packed))
     assert np.array_equal(sent.affine, np.diag([1, 2, 3, 1])) and sent.get_data_dtype() == np.uint8
     assert np.all(np.diff(np.asarray(sent.dataobj).ravel()) >= 0)
