@@ -43,11 +43,11 @@ function painter(niivue, widget) {
     each(box, (voxel, at) => (volume[voxel] = values[at]));
   }
 
-  /** Whether the pen may change a voxel: its tissue is not locked, it is as bright as the first. */
-  function free(model, voxel) {
-    if (model.get("locked").includes(before[voxel])) return false;
-    const most = model.get("keep");
-    return most <= 0 || Math.abs(niivue().volumes[0].img[voxel] - first) <= most;
+  /** Return what says whether the pen may change a voxel: no lock, about as bright as the first. */
+  function free(model) {
+    const [locked, most, image] = [model.get("locked"), model.get("keep"), niivue().volumes[0].img];
+    return (voxel) =>
+      !locked.includes(before[voxel]) && (most <= 0 || Math.abs(image[voxel] - first) <= most);
   }
 
   /** Draw a disc of the pen's size, in the plane of the stroke, and widen the box around it. */
@@ -57,6 +57,7 @@ function painter(niivue, widget) {
     const centre = [x, y, z].map((at, side) => Math.min(Math.max(at, 0), dims()[side] - 1));
     const radius = (nv.opts.penSize - 1) / 2;
     if (!touched) first = nv.volumes[0].img[index(centre)];
+    const allowed = free(model);
     const [low, high] = [-1, 1].map((sign) =>
       centre.map((at, side) =>
         side === axis
@@ -69,7 +70,7 @@ function painter(niivue, widget) {
         for (let a = low[0]; a <= high[0]; a++) {
           const apart = Math.hypot(a - centre[0], b - centre[1], c - centre[2]);
           const voxel = index([a, b, c]);
-          if (apart <= radius + 0.3 && free(model, voxel)) nv.drawBitmap[voxel] = value;
+          if (apart <= radius + 0.3 && allowed(voxel)) nv.drawBitmap[voxel] = value;
         }
     widen(low, high);
   }
@@ -105,9 +106,10 @@ function painter(niivue, widget) {
   function commit(model) {
     if (!touched) return;
     const bitmap = niivue().drawBitmap;
+    const allowed = free(model);
     each(touched, (voxel) => {
       // a filled pen has not asked
-      if (bitmap[voxel] !== before[voxel] && !free(model, voxel)) bitmap[voxel] = before[voxel];
+      if (bitmap[voxel] !== before[voxel] && !allowed(voxel)) bitmap[voxel] = before[voxel];
     });
     const stroke = {
       ...touched,
@@ -127,8 +129,8 @@ function painter(niivue, widget) {
 
   /** Undo the last stroke, or do the one again that was undone last, and go to its slice. */
   function step(model, from, to, which) {
+    if (touched || !from.length) return;
     const stroke = from.pop();
-    if (!stroke || touched) return;
     to.push(stroke);
     for (const volume of [before, niivue().drawBitmap]) paste(volume, stroke, stroke[which]);
     upload(stroke);
@@ -194,7 +196,7 @@ function painter(niivue, widget) {
   }
 
   function change(model, values) {
-    model.set(values);
+    for (const [name, value] of Object.entries(values)) model.set(name, value);
     model.save_changes();
   }
 
@@ -227,14 +229,15 @@ function painter(niivue, widget) {
     if (root.hasAttribute("data-lm-suppress-shortcuts")) return; // shown a second time
     root.setAttribute("data-lm-suppress-shortcuts", "true");
     const typed = (event) => {
-      const slides = event.target.closest("input, .noUi-handle") && event.key.startsWith("Arrow");
-      if (slides || event.target.matches("input:not([type=checkbox])") || !key(model, event))
-        return;
-      event.preventDefault();
-      event.stopPropagation();
+      const { target } = event;
+      const slides = target.closest("input, .noUi-handle") && event.key.startsWith("Arrow");
+      const types = target.isContentEditable || target.matches("input:not([type=checkbox])");
+      if (slides || types) return;
+      event.stopPropagation(); // NiiVue has keys of its own
+      if (key(model, event)) event.preventDefault();
     };
     const released = (event) => {
-      event.stopPropagation(); // NiiVue has keys of its own
+      event.stopPropagation();
       if (event.key.toLowerCase() !== "h") return;
       hidden = false;
       niivue().drawScene();
