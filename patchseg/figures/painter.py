@@ -57,12 +57,12 @@ class Painter:
         self.axis = AXES.index(plane)
         self.data, affine = grid.ras(volume.read(image))
         self.voxel_mm = grid.voxel_size_mm(affine)
+        self.asked = [plane, None if number is None else int(number)]
         self.proposal, self.kept = proposal and Path(proposal), self._kept()
         self.values, self.offered = begun(
             self.labels, proposal, self.axis, self.data.shape, self.kept["offered"]
         )
         self.counts = np.count_nonzero(self.values, axis=self._other_axes())
-        self.asked = [plane, None if number is None else int(number)]
         self.shown = self.unsaved = False
         self.timer, self.lock, self.took_s = None, threading.Lock(), 0.0
         self.box = self._box()

@@ -154,7 +154,7 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
         time.sleep(1)
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        x, y = box["x"] + 0.35 * box["width"], box["y"] + 0.5 * box["height"]
         page.mouse.move(x - 40, y - 60)
         page.mouse.down()
         for step in range(0, 81, 4):
