@@ -129,7 +129,8 @@ class Shown:
         self.settle()
 
     def key(self, *names):
-        """Press keys, one after the other."""
+        """Press keys, one after the other, as after a click on the canvas."""
+        self.page.locator("canvas:not(.plain)").focus()
         for name in names:
             self.page.keyboard.press(name)
         self.settle()
