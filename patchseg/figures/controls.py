@@ -10,6 +10,7 @@ from ipywidgets import (
     FloatSlider,
     HBox,
     IntSlider,
+    Label,
     Layout,
     ToggleButton,
     ToggleButtons,
@@ -81,10 +82,11 @@ def around(canvas, save, otherwise):
 
 
 def _choice(canvas, trait, options, name):
-    chooser = ToggleButtons(options=options, index=getattr(canvas, trait), description=name)
-    chooser.style.button_width = "64px"
+    """Return a row of buttons with its name before them; its options keep one line."""
+    chooser = ToggleButtons(options=options, index=getattr(canvas, trait))
+    chooser.style.button_width = "76px"
     jslink((canvas, trait), (chooser, "index"))
-    return chooser
+    return HBox([Label(name, layout=Layout(width="48px")), chooser])
 
 
 def _slider(canvas, trait, slider):

@@ -311,9 +311,11 @@ function painter(niivue, widget) {
       return;
     }
     const known = niivue().canvas?.parentNode; // shown a second time, it moves
-    const cleared = await widget.render({ model, el });
-    el.style.cssText += "display: flex; gap: 4px; width: 100%;";
-    niivue().canvas.parentNode.style.flex = "1 1 0";
+    const row = document.createElement("div"); // of el, ipywidgets keeps the style
+    row.style.cssText = "display: flex; gap: 4px";
+    el.append(row);
+    const cleared = await widget.render({ model, el: row });
+    niivue().canvas.parentNode.style.cssText += "; flex: 1 1 0; min-width: 0";
     if (!known) {
       plain = document.createElement("canvas");
       plain.className = "plain";
@@ -332,7 +334,7 @@ function painter(niivue, widget) {
       });
       model.send({ event: "ready" });
     }
-    el.prepend(plain);
+    row.prepend(plain);
     arrange(model);
     requestAnimationFrame(function wait() {
       const root = el.closest(".patchseg-painter");
@@ -345,7 +347,7 @@ function painter(niivue, widget) {
 
   function arrange(model) {
     plain.style.cssText = model.get("beside")
-      ? "flex: 1 1 0; min-width: 0; width: 0"
+      ? "flex: 1 1 0; min-width: 0; width: 0; height: auto"
       : "display: none";
     niivue().resizeListener();
     niivue().drawScene();
