@@ -91,7 +91,7 @@ def _choice(canvas, trait, options, name):
 
 def _slider(canvas, trait, slider):
     slider.value = getattr(canvas, trait)
-    slider.layout.width = "270px"
+    slider.layout.width = "240px"
     jslink((canvas, trait), (slider, "value"))
     return slider
 
@@ -119,7 +119,7 @@ def _limits(canvas):
             description=name,
             icon="lock",
             tooltip=f"strokes leave {name} as it is",
-            layout=Layout(width="70px"),
+            layout=Layout(width="60px"),
         )
         for name in canvas.names
     ]
