@@ -1,7 +1,8 @@
 """What the guard of `patchseg adapt` keeps of labels that are right or wrong: Dice of the brain.
 
     python benchmarks/guard.py              # hours on two cores; current rows are kept
-    python benchmarks/guard.py --borders    # only --steps 0, minutes
+    python benchmarks/guard.py --brains macaque-21mo mouse-fvb-2 --counts 1 --choices 1
+    python benchmarks/guard.py --borders    # only --steps 0
     python benchmarks/guard.py --report     # the table only
 
 Each animal is adapted to from a network that never saw its species (artefacts/across/networks),
@@ -19,7 +20,7 @@ from adaptation_tables import OUT
 from common import ANIMALS, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import params
-from patchseg.adaptation import learning
+from patchseg.adaptation import label_checks, learning
 from patchseg.adaptation.answers import answer, calibrated
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT, judge
 from patchseg.core.tissues import UNLABELLED, is_tissue
@@ -107,7 +108,8 @@ def measure(brain, slices, choice, labels, learned):
     model = learning.train(given, parent, recipe).model if steps is None else parent.model
     free = calibrated(model, parent, given, recipe, guarded=steps is None)
     taught = time.process_time()
-    judged = judge(given, [first], parent, recipe, steps=steps)
+    doubted = label_checks.share(given, [label_checks.check(given[0], first)])
+    judged = judge(given, [first], parent, recipe, steps=steps, doubted=doubted)
     done = time.process_time()
     found = {"parent": first, "free": answer(free, given[0])}
     found["guarded"] = found["parent" if judged.kept == PARENT else "free"]
@@ -136,10 +138,10 @@ def key(brain, slices, choice, labels, learned):
     )
 
 
-def jobs(learned):
+def jobs(learned, wanted):
     """List what is to be done, the most telling first; `learned` is 'borders' or 'all'."""
     names = ("brain", "slices", "choice", "labels", "learned")
-    every = product(range(CHOICES), COUNTS, WRONG, ANIMALS)
+    every = product(range(wanted.choices), wanted.counts, WRONG, wanted.brains)
     return [
         dict(zip(names, (brain, count, choice, labels, learned), strict=True))
         for choice, count, labels, brain in every
@@ -175,9 +177,12 @@ def main():
     """Do what is missing or stale, one row after the other, then write the table."""
     parser = common.parser(__doc__)
     parser.add_argument("--borders", action="store_true", help="only --steps 0")
+    parser.add_argument("--brains", nargs="+", choices=list(ANIMALS), default=list(ANIMALS))
+    parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="labelled slices")
+    parser.add_argument("--choices", type=int, default=CHOICES, help="choices of slices")
     given = parser.parse_args()
     print(common.rows.machine())
-    todo = jobs(BORDERS) + ([] if given.borders else jobs("all"))
+    todo = jobs(BORDERS if given.borders else "all", given)
     table = common.complete(
         OUT / "guard.csv", todo, key, measure, given.report, stays=lambda row: True
     )

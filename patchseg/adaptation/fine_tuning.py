@@ -122,8 +122,12 @@ def adapt(
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answer(parent, one) for one in given]
-        _check_agreement(given, first, recipe.poor, out)
-        judged = judge(kept, first, parent, recipe, seed, steps) if guard else None
+        _check_agreement(given, first, recipe.poor)
+        doubts = [label_checks.check(*pair) for pair in zip(given, first, strict=True)]
+        for remark in label_checks.tell(given, first, doubts, out):
+            warnings.warn(remark, stacklevel=2)
+        doubted = label_checks.share(given, doubts)
+        judged = judge(kept, first, parent, recipe, seed, steps, doubted) if guard else None
         way = judged.kept if judged else ADAPTED
         learned = learning.Learned(parent.model)
         if way == ADAPTED and steps != 0:
@@ -134,6 +138,7 @@ def adapt(
             network, last = _with_borders(given, kept, learned, parent, recipe, seed, guarded)
         found = record.told(parent, recipe, learned, kept, held, first, last)
         found |= judged.told() if judged else {}
+        found["doubted_labels"] = [str(doubt) for own in doubts for doubt in own]
         made = {"seed": seed, "command": "patchseg adapt", **runtime.computing(precision)}
         known = record.use(parent, network, given if way != PARENT else []) | found | made
         known["seconds"] = round(time.monotonic() - started, 1)
@@ -207,10 +212,8 @@ def nothing_to_learn(given):
     )
 
 
-def _check_agreement(given, first, poor, out):
+def _check_agreement(given, first, poor):
     """Warn of labels that hardly agree with the first guess, and of those that are the guess."""
-    for remark in label_checks.tell(given, first, out):
-        warnings.warn(remark, stacklevel=3)
     agreement = record.dice(given, first)
     if min(agreement.values()) == 1:
         warnings.warn(nothing_to_learn(given), stacklevel=3)

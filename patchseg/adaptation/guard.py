@@ -5,10 +5,9 @@ taught, with half of the batches, and the other one scored. What is learned is k
 better than the parent by more than its own standard error over the slices that were left out; else
 only the borders of the tissues are moved, if that is; else the parent stays.
 
-Labels that are wrong can still be learned a little better than the parent knew them. But grey and
-white matter are then hardly found where they were left out, and the parent stays. Labels that are
-wrong everywhere in the same way, such as two tissues exchanged, are found; they hardly agree with
-what the parent finds, and then it stays, too.
+Labels that are wrong everywhere in the same way agree with each other, so leaving some out does not
+tell. The parent also stays where `label_checks` doubts them, and where they hardly agree with what
+it finds.
 """
 
 from dataclasses import dataclass, replace
@@ -23,8 +22,8 @@ from patchseg.inference import calibration
 
 ADAPTED, BORDERS, PARENT = "adapted", "borders", "parent"
 GROUPS = 2
-FOUND = 0.7
-"""Dice of GM and of WM on what was left out, at least; a tissue that is found less is not known."""
+DOUBTED = 0.5
+"""Share of the labelled slices that may be doubted."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,9 @@ class Tried:
     error: float
 
     @property
-    def gains(self):
+    def helps(self):
         """Whether it is better than the parent by more than its own error."""
         return self.gain > self.error
-
-    @property
-    def lost(self):
-        """Grey or white matter, where it is hardly found: a list of str."""
-        return [name for name in TISSUES[1:] if self.dice.get(name, 1) < FOUND]
-
-    @property
-    def helps(self):
-        """Whether it is to be kept."""
-        return self.gains and not self.lost
 
 
 @dataclass(frozen=True)
@@ -76,8 +65,9 @@ class Judged:
         'adapted' and 'borders', those that were tried.
     agree : float
         Mean Dice of the labels and what the parent finds.
-    poor : bool
-        Whether that is so low that the labels may not belong to the image; nothing was tried.
+    against : {'', 'poor', 'doubted'}
+        Why nothing was tried: that is so low that the labels may not belong to the image, or they
+        are doubted.
     """
 
     kept: str
@@ -86,7 +76,7 @@ class Judged:
     parent: dict
     tried: dict
     agree: float
-    poor: bool = False
+    against: str = ""
 
     def told(self):
         """Return what the card tells, a dict."""
@@ -99,7 +89,12 @@ class Judged:
 
     def sentence(self):
         """Return in a sentence what is kept, and why."""
-        if self.poor:
+        if self.against == "doubted":
+            return (
+                "the parent is kept: the labels look wrong; mend them, or, if they are right, say"
+                " --no-guard"
+            )
+        if self.against == "poor":
             return (
                 f"the parent is kept: it and the labels hardly agree (mean Dice {self.agree:.2f});"
                 " if the labels are right, say --no-guard"
@@ -118,7 +113,7 @@ class Judged:
         return (
             f"{_KEPT[self.kept]}: on {self.left_out} {self.unit} that were left out in turn, what"
             f" {what} learned moved Dice by {one.gain:+.3f} (standard error {one.error:.3f};"
-            f" {shown})" + (f"; {' and '.join(one.lost)} hardly found" if one.lost else "")
+            f" {shown})"
         )
 
 
@@ -129,7 +124,7 @@ _KEPT = {
 }
 
 
-def judge(given, first, parent, recipe, seed=0, steps=None):
+def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
     """Find out what is to be kept of what labels teach.
 
     Parameters
@@ -143,6 +138,8 @@ def judge(given, first, parent, recipe, seed=0, steps=None):
     steps : int, optional
         Batches of the training that is judged, half of them for each group; 0 judges the borders
         alone.
+    doubted : float
+        Share of the labelled slices that look wrong (see `label_checks`).
 
     Returns
     -------
@@ -158,8 +155,9 @@ def judge(given, first, parent, recipe, seed=0, steps=None):
     before = [answer[one.known] for one, answer in zip(given, first, strict=True)]
     steps = learning.steps_for(given, recipe) if steps is None else steps
     kept, dice, tried, left_out = PARENT, {}, {}, 0
-    ways = [] if agree < recipe.poor else [BORDERS] if steps == 0 else [ADAPTED, BORDERS]
-    for way in ways:
+    against = "doubted" if doubted > DOUBTED else "poor" if agree < recipe.poor else ""
+    ways = [BORDERS] if steps == 0 else [ADAPTED, BORDERS]
+    for way in () if against else ways:
         after = _crossed(given, numbers, parent, recipe, seed, steps, way)
         slices = _scored(given, numbers, before, after)
         if len(slices) < GROUPS:
@@ -172,7 +170,7 @@ def judge(given, first, parent, recipe, seed=0, steps=None):
         if tried[way].helps:
             kept = way
             break
-    return Judged(kept, left_out, unit, dice, tried, agree, not ways)
+    return Judged(kept, left_out, unit, dice, tried, agree, against)
 
 
 def _numbered(given):

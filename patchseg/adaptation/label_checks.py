@@ -140,14 +140,16 @@ def picture(one, first, findings):
     return figures.doubted(shown, rows, one.voxel_mm, findings[0].plane, title)
 
 
-def tell(given, first, out):
-    """Check the labels of images and draw those that are doubted beside the weights.
+def tell(given, first, findings, out):
+    """Say what is doubted, and draw it beside the weights.
 
     Parameters
     ----------
     given : list of patchseg.datasets.labelled.Labelled
     first : list of (x, y, z) ndarray of uint8
         What the network finds in each before it learns.
+    findings : list of list of Finding
+        Of `check`, for each.
     out : Path
         Of the weights; NAME_labels.png comes beside them (NAME_labels-2.png for the next image).
 
@@ -159,14 +161,19 @@ def tell(given, first, out):
     from patchseg import figures
 
     remarks, base = [], Path(out).name.removesuffix(checkpoint.SUFFIX)
-    for number, (one, guess) in enumerate(zip(given, first, strict=True), 1):
-        findings = check(one, guess)
-        if not findings:
+    for number, (one, guess, own) in enumerate(zip(given, first, findings, strict=True), 1):
+        if not own:
             continue
         path = Path(out).with_name(f"{base}_labels{f'-{number}' if number > 1 else ''}.png")
-        figures.save(picture(one, guess, findings), path)
-        for kind in dict.fromkeys(finding.kind for finding in findings):
-            first_one, *others = [finding for finding in findings if finding.kind == kind]
+        figures.save(picture(one, guess, own), path)
+        for kind in dict.fromkeys(finding.kind for finding in own):
+            first_one, *others = [finding for finding in own if finding.kind == kind]
             also = ", ".join(finding.slice_name(finding.number) for finding in others)
             remarks.append(f"{first_one}{also and f' ({kind}, too: {also})'}; see {path}")
     return remarks
+
+
+def share(given, findings):
+    """Return the share of the labelled slices that were looked at and are doubted."""
+    looked = sum(min(MOST_SLICES, len(one.slices()[1])) for one in given)
+    return sum(map(len, findings)) / max(looked, 1)

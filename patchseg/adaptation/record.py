@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import label_checks
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
@@ -36,19 +35,11 @@ def told(parent, recipe, learned, kept, held, first, last):
         "stopped": learned.stopped,
         "loss": [round(loss, 4) for loss in learned.losses],
     }
-    if doubts := doubted([*kept, *held], [*first, *first]):
-        found["doubted_labels"] = doubts
     if last:
         found |= {"dice_after": dice(kept, last), "changed": _changed(first, last)}
     if last and any(one.known.any() for one in held):
         found |= {"held_out_before": dice(held, first), "held_out_after": dice(held, last)}
     return found
-
-
-def doubted(given, first):
-    """Return what is probably wrong with labels, a line for each slice (see `label_checks`)."""
-    pairs = [pair for pair in zip(given, first, strict=True) if pair[0].known.any()]
-    return [str(finding) for pair in pairs for finding in label_checks.check(*pair)]
 
 
 def described(one, names, held=None):

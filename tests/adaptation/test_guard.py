@@ -108,13 +108,15 @@ def test_a_gain_within_its_own_error_is_none():
     assert guard.Tried({}, 0.03, 0.02).helps and not guard.Tried({}, 0.02, 0.02).helps
 
 
-def test_a_gain_does_not_help_where_white_matter_is_hardly_found():
-    good, bad = (guard.Tried({"CSF": 0.1, "GM": 0.9, "WM": wm}, 0.03, 0.01) for wm in (0.7, 0.6))
-    assert good.helps and not bad.helps and bad.lost == ["WM"]
-    known = guard.Judged(
-        PARENT, 2, "slices", {"CSF": 0.1, "GM": 0.8, "WM": 0.3}, {ADAPTED: bad}, 0.5
-    )
-    assert known.sentence().endswith("WM 0.300 to 0.600); WM hardly found")
+def test_labels_that_are_doubted_are_not_learned(taught):
+    _, models = taught
+    models += [KNOWS]
+    first = [most_probable(GUESSES[WHOLE])]
+    parent = networks.Network(GUESSES, Path("parent"), {})
+    for doubted, kept in ((0.5, ADAPTED), (1.0, PARENT)):
+        found = guard.judge([painted(10, 18)], first, parent, RECIPE, 0, 80, doubted)
+        assert found.kept == kept
+    assert "the labels look wrong" in found.sentence() and len(taught[0]) == 2
 
 
 def test_labels_without_sense_teach_nothing():

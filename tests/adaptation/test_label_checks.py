@@ -1,5 +1,6 @@
 """Labels with a fault are found and named; good ones, whatever the guess, are left alone."""
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from patchseg.adaptation import fine_tuning, label_checks, label_fit, record
+from patchseg.adaptation import label_checks, label_fit
 from patchseg.datasets.labelled import Labelled
 
 AT = 20
@@ -90,17 +91,13 @@ def test_the_user_is_told_and_shown(tmp_path):
     one = marbled()
     given = on_slice(one, FAULTS["look mirrored left-right"])
     given.labels[:, AT + 4] = np.where(one.mask[:, AT + 4], one.labels[::-1, AT + 4], 0)
-    told = r"y = 20 look mirrored left-right; check .* \(mirrored, too: y = 24\); see .*_labels.png"
-    with pytest.warns(UserWarning, match=told):
-        fine_tuning._check_agreement([given], [one.labels], 0, tmp_path / "new.weights.h5")
+    found = label_checks.check(given, one.labels)
+    assert label_checks.share([given], [found]) == 1
+    assert label_checks.check(one.only([AT]), one.labels) == []
+    (told,) = label_checks.tell([given], [one.labels], [found], tmp_path / "new.weights.h5")
+    said = r"y = 20 look mirrored left-right; check .* \(mirrored, too: y = 24\); see .*_labels.png"
+    assert re.search(said, told)
     shown = matplotlib.image.imread(tmp_path / "new_labels.png")
     assert shown.shape[0] > 600 and shown.shape[1] > 900
-    assert label_checks.tell([one], [one.labels], tmp_path / "good.weights.h5") == []
+    assert label_checks.tell([one], [one.labels], [[]], tmp_path / "good.weights.h5") == []
     assert [path.name for path in tmp_path.iterdir()] == ["new_labels.png"]
-
-
-def test_the_card_names_doubted_labels():
-    one = marbled()
-    given = on_slice(one, FAULTS["look mirrored left-right"])
-    assert len(record.doubted([given], [one.labels])) == 1
-    assert record.doubted([one.only([AT])], [one.labels]) == []
