@@ -2,8 +2,9 @@
 
 Labelled slices are dealt into two groups, and of a single slice two halves are made. Each group is
 taught, with half of the batches, and the other one scored. What is learned is kept where it is
-better than the parent by more than its own standard error over the slices that were left out; else
-only the borders of the tissues are moved, if that is; else the parent stays.
+better than the parent by more than its own standard error over the slices that were left out (with
+halves: not worse by more); else only the borders of the tissues are moved, if that is; else the
+parent stays.
 
 Labels that are wrong everywhere in the same way agree with each other, so leaving some out does not
 tell. The parent also stays where `label_checks` doubts them, and where they hardly agree with what
@@ -21,6 +22,7 @@ from patchseg.images.grid import AXES
 from patchseg.inference import calibration
 
 ADAPTED, BORDERS, PARENT = "adapted", "borders", "parent"
+HALVES = "halves of a slice"
 GROUPS = 2
 DOUBTED = 0.5
 """Share of the labelled slices that may be doubted."""
@@ -37,16 +39,22 @@ class Tried:
     gain, error : float
         What it gains over the parent (mean Dice of the tissues), mean over the slices that were
         left out, and the standard error of that mean.
+    of_halves : bool
+        Whether halves of one slice were left out.
     """
 
     dice: dict
     gain: float
     error: float
+    of_halves: bool = False
 
     @property
     def helps(self):
-        """Whether it is better than the parent by more than its own error."""
-        return self.gain > self.error
+        """Whether it is better than the parent by more than its own error.
+
+        Half a slice teaches less than the whole one will, so here it must not be worse by more.
+        """
+        return self.gain > (-self.error if self.of_halves else self.error)
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,8 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
         gains = [np.mean(list(now.values())) - np.mean(list(old.values())) for old, now in slices]
         error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
         dice, left_out = pooled[0], len(slices)
-        tried[way] = Tried(pooled[1], round(float(np.mean(gains)), 4), round(error, 4))
+        gain, halves = round(float(np.mean(gains)), 4), unit == HALVES
+        tried[way] = Tried(pooled[1], gain, round(error, 4), halves)
         if tried[way].helps:
             kept = way
             break
@@ -181,7 +190,7 @@ def _numbered(given):
     places = [one.slices() for one in given]
     if sum(len(slices) for _, slices in places) < GROUPS:
         halves = [np.where(answers.first_half(one.known), 1, 2)[one.known] for one in given]
-        return halves, "halves of a slice"
+        return halves, HALVES
     numbers, last = [], 0
     for one, (plane, slices) in zip(given, places, strict=True):
         of_slice = np.zeros(one.known.shape[AXES.index(plane)], int)

@@ -106,6 +106,8 @@ def test_borders_alone_may_help(taught):
 
 def test_a_gain_within_its_own_error_is_none():
     assert guard.Tried({}, 0.03, 0.02).helps and not guard.Tried({}, 0.02, 0.02).helps
+    halves = [guard.Tried({}, gain, 0.02, of_halves=True).helps for gain in (-0.01, -0.03)]
+    assert halves == [True, False]
 
 
 def test_labels_that_are_doubted_are_not_learned(taught):
