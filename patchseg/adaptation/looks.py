@@ -65,7 +65,7 @@ def looks(rng, one, mask):
     found = []
     for number in range(VIEWS):
         if number < COARSE * VIEWS:
-            box, pixel_mm = whole, longest_mm / extraction.FIRST
+            box, pixel_mm = whole, longest_mm / extraction.FIRST[0]
         else:
             room = extraction.AROUND * rng.uniform(*ROOM) * size_mm
             box = grid.widened(grid.box(mask), room / voxel_mm, mask.shape)

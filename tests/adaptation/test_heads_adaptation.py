@@ -37,7 +37,7 @@ def parent(tmp_path, monkeypatch):
     checkpoint.save(unet.build(**SMALL), SMALL, path, species=["ball"], sizes_mm=[20.0, 30.0])
     for name, value in {
         "GATE": 16,
-        "FIRST": 24,
+        "FIRST": (24,),
         "BRAIN": 12,
         "LEVEL": 0.5,
         "FLIPS": ((), (0,)),

@@ -79,6 +79,25 @@ def test_two_brains_are_told():
         extraction.find(Shells(0.55, 0.65), four, (1, 1, 1), 5)
 
 
+def test_a_brain_that_the_first_look_does_not_find_is_looked_for_closer():
+    class Dim(Shells):
+        looks = 0
+
+        def predict_on_batch(self, x):
+            self.looks += 1
+            seen = super().predict_on_batch(x)
+            if self.looks <= 2 * len(extraction.FLIPS):  # the gate and the first look
+                seen[..., 1] += seen[..., 2]
+                seen[..., 2] = 0
+            return seen
+
+    image, brain = ball_head()
+    network = Dim()
+    found = extraction.find(network, image, (1, 1, 1))
+    assert dice(found.mask, brain) > 0.97 and found.pieces == 1
+    assert network.looks >= 4 * len(extraction.FLIPS)  # the second, and one from near
+
+
 @pytest.mark.parametrize(("size_mm", "verdict", "says"), [
     (7.7, "good", ""),
     (460, "look", "voxels 0.1 times as long .* like a macaque's"),
