@@ -124,8 +124,9 @@ def test_kinds_of_heads_and_species_are_chosen_evenly(person, animal):
     other = replace(animal, species="egg")
     rng, counts = np.random.default_rng(0), {}
     everyone = {"person": person, "animal": animal, "other": other, "extracted": extracted}
+    shares = settings(shares=(0.5, 0.4, 0.1))
     for _ in range(2000):
-        one = heads.choose(rng, list(everyone.values()), settings(shares=(0.5, 0.4, 0.1)))
+        one = heads.choose(rng, list(everyone.values()), shares)
         name = next(name for name, head in everyone.items() if head is one)
         counts[name] = counts.get(name, 0) + 1 / 2000
     expected = {"person": 0.5, "animal": 0.2, "other": 0.2, "extracted": 0.1}
