@@ -87,7 +87,7 @@ def repro(folder, *options):
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -144,7 +144,7 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
     nbformat.write(notebook, notebooks / "6_adapt.ipynb")
     with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
         canvas = run_notebook(page, f"{address}/lab/tree/6_adapt.ipynb?reset")
-        for _ in range(60):
+        for _ in range(180):
             time.sleep(1)
             shown = picture(canvas)
             if coloured(shown) > 0.02:
@@ -165,7 +165,7 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
         if kept:
             page.screenshot(path=Path(kept) / "6_adapt.png")
         labels = notebooks / "out" / "turned_labels.nii.gz"
-        for _ in range(60):
+        for _ in range(180):
             time.sleep(0.5)
             if labels.exists():
                 break
@@ -191,7 +191,7 @@ def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
     shutil.copytree(ROOT / "data", notebooks / "data")
     with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
         canvas = run_notebook(page, f"{address}/lab/tree/5_segment.ipynb?reset")
-        for _ in range(60):
+        for _ in range(180):
             time.sleep(1)
             shown = picture(canvas)
             if coloured(shown) > 0.01:
@@ -204,7 +204,7 @@ def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
         slider = page.locator(".jp-Notebook .widget-readout").first
         slider.fill("0")
         slider.press("Enter")
-        for _ in range(30):
+        for _ in range(120):
             time.sleep(0.5)
             faded = coloured(picture(canvas))
             if faded < coloured(shown) / 2:

@@ -121,7 +121,7 @@ def test_without_its_scheduler_a_run_ends_and_the_next_one_goes_on(
         [sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        with distributed.Client(scheduler_file="s.json", timeout=30) as client:
+        with distributed.Client(scheduler_file="s.json", timeout=120) as client:
             told = cluster.say
             monkeypatch.setattr(cluster, "say", lambda text: (told(text), scheduler.kill()))
             outcomes = run(images, Path("out"), client=client)
