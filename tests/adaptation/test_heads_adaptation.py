@@ -26,7 +26,7 @@ SMALL = {
     "activation": "softmax",
     "dimensions": 3,
 }
-STEPS = 40
+STEPS = 80
 
 
 @pytest.fixture
