@@ -1,4 +1,4 @@
-"""Teach a network a new animal from a few labelled voxels: one slice and a minute are a beginning.
+"""Teach a network a new animal from a few labelled voxels: one slice is a beginning.
 
 First it is judged what is worth keeping (see `guard`). The network learns patches around the labels
 (see `learning`). Then the labels tell how its answers and the image's intensities go together in
@@ -123,9 +123,7 @@ def adapt(
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
-        doubts = [label_checks.check(*pair) for pair in zip(given, first, strict=True)]
-        for remark in label_checks.tell(given, first, doubts, out):
-            warnings.warn(remark, stacklevel=2)
+        doubts = _doubts(given, first, out)
         doubted = label_checks.share(given, doubts)
         judged = judge(kept, first, parent, recipe, seed, steps, doubted) if guard else None
         way = judged.kept if judged else ADAPTED
@@ -225,6 +223,14 @@ def _check_agreement(given, first, poor):
             " that they belong to this image",
             stacklevel=3,
         )
+
+
+def _doubts(given, first, out):
+    """Return what is doubted of the labels of each image (see `label_checks`), after a warning."""
+    doubts = [label_checks.check(*pair) for pair in zip(given, first, strict=True)]
+    for remark in label_checks.tell(given, first, doubts, out):
+        warnings.warn(remark, stacklevel=3)
+    return doubts
 
 
 def _check_enough(kept, least):

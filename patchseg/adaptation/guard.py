@@ -121,7 +121,7 @@ class Judged:
         return (
             f"{_KEPT[self.kept]}: on {self.left_out} {self.unit} that were left out in turn, what"
             f" {what} learned moved Dice by {one.gain:+.3f} (standard error {one.error:.3f};"
-            f" {shown})"
+            f" {shown})" + (_HALF if one.of_halves and 0 >= one.gain > -one.error else "")
         )
 
 
@@ -130,6 +130,7 @@ _KEPT = {
     BORDERS: "the parent is kept and only its borders are moved",
     PARENT: "the parent is kept",
 }
+_HALF = ", which is within its error, and half a slice teaches less than the whole one"
 
 
 def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):

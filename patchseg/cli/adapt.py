@@ -249,9 +249,9 @@ def adapt(
         typer.Option(
             "--guard/--no-guard",
             help=(
-                "Score what is learned on labels that are left out in turn; where it is not better,"
-                " the network stays as it was. It takes about 2.5 times as long. --no-guard keeps"
-                " what is learned."
+                "Score what is learned on labels that are left out in turn, and leave the network"
+                " as it was where that does not help. It takes about 2.5 times as long. --no-guard"
+                " keeps what is learned."
             ),
         ),
     ] = True,
@@ -261,8 +261,9 @@ def adapt(
     """Teach the network a new animal from a few labelled slices: two minutes on a laptop.
 
     Before it learns all labels it learns half of them and is scored on the other half, both ways.
-    Where it does not become better by more than its own error, the network stays as it was, and
-    the command says so. The next commands work all the same.
+    Where it does not become better by more than its own error (with one slice: where it becomes
+    worse by more), or where most labels look wrong, the network stays as it was, and the command
+    says so. The next commands work all the same.
 
     Ctrl-C keeps the best so far.
 

@@ -144,6 +144,10 @@ def _origin(told):
             line += f"; a brain of {look.volume} cm³, voxels of {look.voxel_mm:.3g} mm"
             line += f", contrast {look.contrast()}" if look.contrast() else ""
         yield line
+    if told.kept == "parent":
+        yield "what the labels teach was not better: the network as it was"
+    if told.kept == "borders":
+        yield "only the borders of the tissues were moved"
     if not told.helped:
         yield "what one half of the labels teaches did not help the other: the network as it was"
     if told.stopped:

@@ -51,6 +51,7 @@ class Told(BaseModel):
     held_out_before: dict[str, FiniteFloat] = {}
     held_out_after: dict[str, FiniteFloat] = {}
     changed: FiniteFloat | None = None
+    kept: str | float = ""
     helped: bool = True
     stopped: bool = False
     steps: int | None = None

@@ -108,6 +108,9 @@ def test_a_gain_within_its_own_error_is_none():
     assert guard.Tried({}, 0.03, 0.02).helps and not guard.Tried({}, 0.02, 0.02).helps
     halves = [guard.Tried({}, gain, 0.02, of_halves=True).helps for gain in (-0.01, -0.03)]
     assert halves == [True, False]
+    slight = guard.Tried({"GM": 0.8}, -0.01, 0.02, of_halves=True)
+    known = guard.Judged(ADAPTED, 2, guard.HALVES, {"GM": 0.81}, {ADAPTED: slight}, 0.8)
+    assert known.sentence().endswith("half a slice teaches less than the whole one")
 
 
 def test_labels_that_are_doubted_are_not_learned(taught):

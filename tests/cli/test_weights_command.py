@@ -78,6 +78,15 @@ def test_a_card_is_shown_in_words(mine):
     assert "find the brain in a head, of the package" in run("weights", "show", "heads")
 
 
+@pytest.mark.parametrize(("kept", "says"), [
+    ("parent", "was not better: the network as it was"),
+    ("borders", "only the borders of the tissues were moved"),
+])  # fmt: skip
+def test_what_the_guard_left_is_said(mine, kept, says):
+    put(mine, "ferret", **CARD, kept=kept)
+    assert says in run("weights", "show", "ferret")
+
+
 def test_weights_are_added_and_removed_only_when_the_user_says_so(mine, tmp_path):
     file = put(tmp_path, "ferret")
     assert run("weights", "add", file, "--name", "old_ferret").strip().startswith(str(mine))
