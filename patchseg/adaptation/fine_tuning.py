@@ -77,9 +77,9 @@ def adapt(
     on_round : callable, optional
         Called after each round with the list of mean losses so far.
     guard : bool
-        Judge what is learned on labels that are left out in turn, and keep the parent where it is
-        not better (see `patchseg.adaptation.guard`); about 2.5 times the time. False keeps what is
-        learned.
+        Judge what is learned on labels that are left out in turn, and keep the parent where that
+        does not help (see `patchseg.adaptation.guard`); about 2.5 times the time. False keeps what
+        is learned.
     recipe : patchseg.params.Adapt, optional
         The section `adapt` of params.yaml unless given.
     threads, precision
@@ -88,7 +88,7 @@ def adapt(
     Returns
     -------
     weights : Path
-        The parent's, if what is learned is not better; the card says ``kept`` 'parent'.
+        The parent's, if the guard keeps it; the card says ``kept`` 'parent'.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def adapt(
     Notes
     -----
     Ctrl-C (KeyboardInterrupt) ends the training early: the best round so far is written, and the
-    card says ``stopped``. While the guard judges, before that, nothing is written.
+    card says ``stopped``. While the guard judges, before that, no weights are written.
     """
     from patchseg.inference import networks
 

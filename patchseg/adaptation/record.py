@@ -59,11 +59,15 @@ def described(one, names, held=None):
 
 
 def use(parent, network, given):
-    """Return what the card tells of how to use the network, a dict."""
+    """Return what the card tells of how to use the network, a dict.
+
+    `given` are the images that taught it; none if the parent is kept, whose looks then stay.
+    """
     known = inherited(parent, [*parent.sizes_mm, *(one.size_mm for one in given)])
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
-    return known | {"looks": looks(given, parent.top)}
+    own = looks(given, parent.top) if given else parent.card.get("looks", [])
+    return known | {"looks": own}
 
 
 def looks(given, top):

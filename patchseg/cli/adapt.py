@@ -265,7 +265,7 @@ def adapt(
     worse by more), or where most labels look wrong, the network stays as it was, and the command
     says so. The next commands work all the same.
 
-    Ctrl-C keeps the best so far.
+    Ctrl-C keeps the best so far, once all labels are being learned; before that nothing is kept.
 
     Labels are an ordinary image on the grid of the brain: 0 not labelled, 1 CSF, 2 GM, 3 WM, or
     what --labels says. Whole slices, scribbles or single structures, in any plane.
@@ -341,7 +341,7 @@ def _tell(out):
         ("labelled voxels, before", "dice_before"),
         ("the same, now that they are learned", "dice_after"),
     ):
-        if key in known:
+        if key in known and not (key.endswith("after") and known.get("kept") == "parent"):
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
             print(f"Dice on {title}: {shown}")
     if "guard" in known:

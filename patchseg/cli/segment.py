@@ -1,5 +1,6 @@
 """The command `patchseg segment`, and what it shares with `patchseg bids`."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -138,8 +139,9 @@ def _offer(outcomes):
     from patchseg.inference import library, resemblance
 
     seen = [(outcome.image, outcome.look) for outcome in outcomes if outcome.look]
-    for line in resemblance.offers(seen, library.entries()):
-        print(line)
+    with suppress(InputError):  # of a folder that cannot be read there is nothing to offer
+        for line in resemblance.offers(seen, library.entries()):
+            print(line)
 
 
 def finish(outcomes, hint):

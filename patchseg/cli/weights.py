@@ -138,7 +138,8 @@ def _origin(told):
     yield f"adapted from {told.parent_name or 'other weights'} (sha256 {told.parent[:12]})"
     for number, taught in enumerate(told.adapted_to):
         shown = ", ".join(map(str, taught.slices))
-        line = f"taught by {taught.image}: {taught.plane} slices {shown}"
+        how = "nothing kept of" if told.kept == "parent" else "taught by"
+        line = f"{how} {taught.image}: {taught.plane} slices {shown}"
         if number < len(told.looks):
             look = told.looks[number]
             line += f"; a brain of {look.volume} cm³, voxels of {look.voxel_mm:.3g} mm"
@@ -162,7 +163,7 @@ def _scores(told):
         ("the labelled voxels, which it learned", told.dice_before, told.dice_after),
         ("labels held out", told.held_out_before, told.held_out_after),
     ):
-        if after:
+        if after and told.kept != "parent":
             each = [
                 f"{tissue} {f'{before[tissue]:.3f} before, ' if tissue in before else ''}"
                 f"{value:.3f} now"

@@ -96,8 +96,6 @@ function painter(niivue, widget) {
       event: "stroke",
       start: box.start,
       size: box.size,
-      undo: done.length,
-      redo: undone.length,
     };
     model.send(content, undefined, [values.buffer]);
   }

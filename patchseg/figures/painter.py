@@ -9,7 +9,7 @@ import numpy as np
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
-from patchseg.core.tissues import TISSUES
+from patchseg.core.tissues import TISSUES, UNLABELLED
 from patchseg.figures import canvas
 from patchseg.figures.viewer import label_colours
 from patchseg.images import grid, volume
@@ -27,7 +27,7 @@ class Painter:
 
     What is painted is saved a second after each stroke, and the place in the image with it, so that
     a closed tab or a restarted kernel loses nothing: the next painter of the same label file begins
-    with them.
+    with them. A file that an editor or another painter has changed meanwhile is never replaced.
 
     Parameters
     ----------
@@ -55,13 +55,14 @@ class Painter:
     def __init__(self, image, labels, proposal=None, plane="coronal", number=None, names=TISSUES):
         self.image, self.labels, self.names = Path(image), Path(labels), tuple(names)
         self.axis = AXES.index(plane)
-        self.data, affine = grid.ras(volume.read(image))
-        self.voxel_mm = grid.voxel_size_mm(affine)
+        self.data, self.affine = grid.ras(volume.read(image))
+        self.voxel_mm = grid.voxel_size_mm(self.affine)
         self.asked = [plane, None if number is None else int(number)]
         self.proposal, self.kept = proposal and Path(proposal), self._kept()
-        self.values, self.offered = begun(
-            self.labels, proposal, self.axis, self.data.shape, self.kept["offered"]
-        )
+        self.stamp, there = _stamp(self.labels), self._read(self.labels)
+        guess = self._read(self.proposal)
+        self.values, self.offered = begun(there, guess, self.axis, self.kept["offered"])
+        self.new = not np.array_equal(self.values, there)  # the file does not hold all of it yet
         self.counts = np.count_nonzero(self.values, axis=self._other_axes())
         self.shown = self.unsaved = False
         self.timer, self.lock, self.took_s = None, threading.Lock(), 0.0
@@ -112,6 +113,24 @@ class Painter:
         except (OSError, ValueError, TypeError, LookupError):
             return nothing
         return {"asked": kept["asked"], **lists} if same else nothing
+
+    def _read(self, path):
+        """Return labels (x, y, z) uint8 of a file on the image's grid; 0 without one."""
+        if not path or not path.is_file():
+            return np.zeros(self.data.shape, np.uint8)
+        values, affine = grid.ras(volume.read_labels(path), None)
+        grid.check_same_grid(self.image, self.data, self.affine, path, values, affine)
+        odd = sorted(set(np.unique(values).tolist()) - {*range(len(self.names) + 1), UNLABELLED})
+        if odd:
+            raise InputError(
+                f"{path}: {odd[0]} is no label here; there are 0 to {len(self.names)}"
+                f" ({', '.join(self.names)}). Write these values, or move the file away"
+            )
+        return values.astype(np.uint8)
+
+    def _changed(self):
+        """Whether somebody else has written the label file since this painter read or wrote it."""
+        return _stamp(self.labels) not in (None, self.stamp)
 
     def _place(self):
         """Return the voxel to show: that of last time, if the same slice was asked for then."""
@@ -183,7 +202,8 @@ class Painter:
         try:
             if self.unsaved:
                 self._write()
-            self._write_kept()
+            if not self._changed():
+                self._write_kept()
         except (InputError, OSError) as error:
             self._say(f"NOT SAVED: {error}")
 
@@ -193,14 +213,20 @@ class Painter:
 
     def _write(self):
         with self.lock:
-            before = time.process_time()
+            if self._changed():
+                raise InputError(
+                    f"{self.labels}: another program or painter has written it meanwhile; run the"
+                    " cell of this painter again, which opens it, and paint the last strokes anew"
+                )
+            before = time.thread_time()
             self.unsaved = False
             try:
                 volume.write(grid.like(self.values, volume.read(self.image)), self.labels)
             except Exception:
                 self.unsaved = True
                 raise
-            self.took_s = time.process_time() - before
+            self.stamp, self.new = _stamp(self.labels), False
+            self.took_s = time.thread_time() - before
         self._say()
 
     def _say(self, problem=""):
@@ -220,15 +246,18 @@ class Painter:
     def save(self):
         """Write what is painted to the label file and return its path.
 
-        Where the painter was not shown, the file stays as it is.
+        The file stays as it is where the painter was not shown, or where all strokes are in it
+        and an editor has changed it since.
 
         Raises
         ------
         InputError
-            If there is no label file either.
+            If there is no label file; or if there are strokes that are not in it, and somebody
+            else has written it.
         """
-        if self.shown:
-            self._write()
+        if self.shown and (self.unsaved or not self._changed()):
+            if self.unsaved or self.new or not self.labels.is_file():
+                self._write()
             self._write_kept()
         if not self.labels.is_file():
             raise InputError(
@@ -244,51 +273,39 @@ class Otherwise(str):
     __repr__ = str.__str__
 
 
-def begun(labels, proposal, axis, shape, offered=()):
-    """Return the labels to begin with: those of the file, and the proposal on new slices.
+def begun(labels, guess, axis, offered=()):
+    """Return the labels to begin with: those that are there, and the guess on new slices.
 
     Parameters
     ----------
-    labels, proposal : Path, str or None
-        Files that may be missing.
+    labels, guess : (x, y, z) ndarray of uint8
+        0 where there is nothing.
     axis : int
         Along which slices are counted.
-    shape : tuple of three int
-        Of the image, RAS+.
     offered : sequence of int
-        Slices whose proposal was shown before: if they are empty, somebody erased them.
+        Slices whose guess was shown before: if they are empty, somebody erased them.
 
     Returns
     -------
     values : (x, y, z) ndarray of uint8
     offered : list of int
-        With the slices of this proposal.
-
-    Raises
-    ------
-    InputError
-        If a file is not on the grid of the image.
+        With the slices of this guess.
     """
-    read = [_read(path, shape) for path in (labels, proposal)]
-    values, guess = (np.zeros(shape, np.uint8) if one is None else one for one in read)
     others = tuple(side for side in range(3) if side != axis)
-    new = ~values.any(axis=others)
-    new[[at for at in offered if at < shape[axis]]] = False
+    new = ~labels.any(axis=others)
+    new[[at for at in offered if at < labels.shape[axis]]] = False
     known = sorted({*offered, *np.flatnonzero(guess.any(axis=others)).tolist()})
     wide = np.expand_dims(new, others)
-    return np.where(wide, guess, values), known
+    return np.where(wide, guess, labels), known
 
 
-def _read(path, shape):
-    if not path or not Path(path).is_file():
+def _stamp(path):
+    """Return what tells whether a file was written again; None if it is not there."""
+    try:
+        known = path.stat()
+    except OSError:
         return None
-    values = grid.ras(volume.read_labels(path), None)[0]
-    if values.shape != shape:
-        raise InputError(
-            f"{path}: its shape {values.shape} is not that of the image, {shape} (RAS+); move it"
-            " away or take the right image"
-        )
-    return values.astype(np.uint8)
+    return known.st_mtime_ns, known.st_size, known.st_ino
 
 
 def _stem(path):

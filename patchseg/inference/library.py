@@ -105,8 +105,16 @@ def names():
 
 def _users():
     here = folder()
-    files = here.glob(f"*{checkpoint.SUFFIX}") if here.is_dir() else ()
-    found = (path.name.removesuffix(checkpoint.SUFFIX) for path in files)
+    try:
+        files = [one.name for one in here.iterdir()] if here.is_dir() else []
+    except OSError as error:
+        raise InputError(
+            f"{here}: cannot be read ({error.strerror}); mend its permissions, or name another"
+            f" folder ({VARIABLE})"
+        ) from error
+    found = [
+        name.removesuffix(checkpoint.SUFFIX) for name in files if name.endswith(checkpoint.SUFFIX)
+    ]
     return sorted(name for name in found if NAME.fullmatch(name) and name not in OWN)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import ndimage
 
 from patchseg.core.tissues import TISSUES
-from patchseg.images import brain, grid
+from patchseg.images import brain, grid, head
 
 VERDICTS = ("good", "look", "bad")
 # Limits: look below, look above, bad below, bad above. They hold the zoo's people, apes and monkeys
@@ -202,6 +202,7 @@ def contrast(image, mask, voxel_mm):
     Parameters
     ----------
     image : (x, y, z) ndarray of float
+        Of any brightness.
     mask : (x, y, z) ndarray of bool
     voxel_mm : tuple of three float
 
@@ -209,14 +210,15 @@ def contrast(image, mask, voxel_mm):
     -------
     row : tuple
         See `row`. The value is the spread of the brightness around its mean nearby, as a share of
-        the brightness, at 32 voxels along the brain.
+        the brightness (see `head.scaled`), at 32 voxels along the brain.
     """
+    image = head.scaled(image)
     box = grid.box(mask)
     pixel_mm = brain.size_mm(mask, voxel_mm) / 32
     shape = [
         max(4, round(n * mm / pixel_mm)) for n, mm in zip(mask[box].shape, voxel_mm, strict=True)
     ]
-    small = grid.resize(image[box].astype(np.float32), shape)
+    small = grid.resize(image[box], shape)
     whole = grid.resize(mask[box].astype(np.float32), shape) > 0.99
     inside = ndimage.binary_erosion(whole, iterations=2)
     if not inside.any():

@@ -250,6 +250,25 @@ def test_command_adapts_pairs_and_says_what_it_learned(parent, tmp_path, monkeyp
     )
 
 
+def test_the_guard_is_asked_and_may_let_only_the_borders_move(parent, tmp_path, monkeypatch):
+    image, labels = block("anterior")
+    moved = guard.Tried({"GM": 0.9, "WM": 0.9}, 0.1, 0.02)
+    asked = []
+
+    def judge(kept, first, own, recipe, seed, steps, doubted):
+        asked.append((len(kept), first[0].shape, own.path, seed, steps, doubted))
+        return guard.Judged("borders", 2, "slices", {"GM": 0.8, "WM": 0.8}, {"borders": moved}, 0.8)
+
+    monkeypatch.setattr(fine_tuning, "judge", judge)
+    monkeypatch.setattr(fine_tuning.label_checks, "share", lambda *_: 0.25)
+    monkeypatch.setattr(learning, "train", lambda *_: pytest.fail("it is not to learn"))
+    given = image, one_slice(labels, 10, 15), parent, tmp_path / "new.weights.h5"
+    known = checkpoint.read_card(patchseg.adapt(*given, seed=3, steps=20))
+    assert asked == [(1, image.shape, parent, 3, 20, 0.25)]
+    assert known["kept"] == "borders" and known["steps"] == 0 and known["calibration"]
+    assert "only its borders are moved" in known["guard"]["said"] and len(known["looks"]) == 1
+
+
 def test_what_is_no_better_leaves_the_parent_and_the_next_command_works(
     parent, tmp_path, monkeypatch
 ):
@@ -265,7 +284,7 @@ def test_what_is_no_better_leaves_the_parent_and_the_next_command_works(
     assert after.sizes_mm == before.sizes_mm and after.calibration is None
     known = checkpoint.read_card(out)
     assert known["kept"] == "parent" and known["changed"] == 0 and known["steps"] == 0
-    assert known["guard"]["parent"]["dice"] == judged.parent
+    assert known["guard"]["parent"]["dice"] == judged.parent and known["looks"] == []
     assert known["guard"]["adapted"] == {"dice": worse.dice, "gain": -0.05, "error": 0.02}
     assert known["guard"]["said"].startswith("the parent is kept: on 2 slices")
     assert record.still_pays(out) == (

@@ -76,20 +76,41 @@ def test_strokes_and_place_save_themselves_and_the_next_painter_begins_there(ima
     assert list(painting.Painter(image, labels, number=4).canvas.place) == [10, 4, 8]
 
 
-def test_the_proposal_fills_only_slices_of_which_nothing_is_labelled(image):
-    labels = write_labels(image, "labels.nii.gz", marked(4, label=3))
-    proposal = write_labels(image, "proposal.nii.gz", marked(4, 9, label=1))
-    begun, offered = painting.begun(labels, proposal, 1, SHAPE)
+def test_the_proposal_fills_only_slices_of_which_nothing_is_labelled():
+    labels, proposal = marked(4, label=3), marked(4, 9, label=1)
+    begun, offered = painting.begun(labels, proposal, 1)
     assert np.array_equal(begun, marked(4, label=3) + marked(9)) and offered == [4, 9]
-    erased, _ = painting.begun(labels, proposal, 1, SHAPE, offered)
+    erased, _ = painting.begun(labels, proposal, 1, offered)
     assert np.array_equal(erased, marked(4, label=3))  # what a hand erased stays erased
 
 
 def test_labels_of_another_image_are_refused(image):
     other = image.with_name("other.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), np.eye(4)), other)
-    with pytest.raises(InputError, match="other.nii.gz: its shape"):
+    with pytest.raises(InputError, match="other.nii.gz: shape"):
         painting.Painter(image, other)
+    nib.save(nib.Nifti1Image(marked(4), np.diag([9, 9, 9, 1])), other)
+    with pytest.raises(InputError, match="other.nii.gz: affine"):
+        painting.Painter(image, other)
+    wrong = write_labels(image, "codes.nii.gz", marked(4).astype(np.int16) * 1001)
+    with pytest.raises(InputError, match="codes.nii.gz: .*001 is no label here; there are 0 to 3"):
+        painting.Painter(image, wrong)
+
+
+def test_what_an_editor_or_another_painter_wrote_is_never_replaced(image):
+    labels = write_labels(image, "labels.nii.gz", marked(4))
+    old = painting.Painter(image, labels, number=4)
+    old.shown = True
+    write_labels(image, "labels.nii.gz", marked(4, 9, label=2))
+    edited = labels.read_bytes()
+    assert old.save() == labels and labels.read_bytes() == edited  # nothing to add to it
+    old.take([2, 4, 3], [1, 1, 1], bytes([3]))
+    old.timer.cancel()
+    with pytest.raises(InputError, match="labels.nii.gz: another program or painter has written"):
+        old.save()
+    old._save_quietly()
+    assert "NOT SAVED" in old.said.value and labels.read_bytes() == edited
+    assert not image.with_name("labels_place.json").exists()
 
 
 def test_without_a_browser_the_label_file_stays_or_is_asked_for(image):

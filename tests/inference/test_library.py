@@ -118,3 +118,13 @@ def test_an_odd_card_is_told_and_breaks_nothing(mine, known, says):
     odd, plain = library.entries()[2:]
     assert says in odd.problem and not odd.offered
     assert (plain.problem, plain.kind, plain.offered) == ("", "masks", False)
+
+
+def test_a_folder_that_cannot_be_read_is_named(mine, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    mine.mkdir()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"mine: cannot be read .*PATCHSEG_WEIGHTS"):
+        library.entries()
