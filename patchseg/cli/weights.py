@@ -170,7 +170,10 @@ def _scores(told):
                 for tissue, value in after.items()
             ]
             yield f"Dice on {what}: {'; '.join(each)}"
-    if told.adapted_to and not told.held_out_after:
+    judged = told.guard.get("said")
+    if judged:
+        yield f"when it was taught: {judged}"
+    elif told.adapted_to and not told.held_out_after:
         yield "no labels were held out (adapt --hold-out 1), so nothing tells how it does elsewhere"
 
 

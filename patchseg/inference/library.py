@@ -52,6 +52,7 @@ class Told(BaseModel):
     held_out_after: dict[str, FiniteFloat] = {}
     changed: FiniteFloat | None = None
     kept: str | float = ""
+    guard: dict = {}
     helped: bool = True
     stopped: bool = False
     steps: int | None = None

@@ -83,8 +83,9 @@ def test_a_card_is_shown_in_words(mine):
     ("borders", "only the borders of the tissues were moved"),
 ])  # fmt: skip
 def test_what_the_guard_left_is_said(mine, kept, says):
-    put(mine, "ferret", **CARD, kept=kept)
-    assert says in run("weights", "show", "ferret")
+    put(mine, "ferret", **CARD, kept=kept, guard={"said": "on 2 slices \x1b[2J"})
+    said = run("weights", "show", "ferret")
+    assert says in said and "when it was taught: on 2 slices \\x1b[2J" in said
 
 
 def test_weights_are_added_and_removed_only_when_the_user_says_so(mine, tmp_path):
