@@ -151,7 +151,7 @@ def tell(given, first, findings, out):
     findings : list of list of Finding
         Of `check`, for each.
     out : Path
-        Of the weights; NAME_labels.png comes beside them (NAME_labels-2.png for the next image).
+        Of the weights; NAME_doubted.png comes beside them (NAME_doubted-2.png for the next image).
 
     Returns
     -------
@@ -164,7 +164,7 @@ def tell(given, first, findings, out):
     for number, (one, guess, own) in enumerate(zip(given, first, findings, strict=True), 1):
         if not own:
             continue
-        path = Path(out).with_name(f"{base}_labels{f'-{number}' if number > 1 else ''}.png")
+        path = Path(out).with_name(f"{base}_doubted{f'-{number}' if number > 1 else ''}.png")
         figures.save(picture(one, guess, own), path)
         for kind in dict.fromkeys(finding.kind for finding in own):
             first_one, *others = [finding for finding in own if finding.kind == kind]

@@ -178,9 +178,11 @@ def machines(jobs, cluster, cluster_settings):
     """
     from patchseg.inference import cluster as clusters
 
-    if cluster_settings and not cluster:
+    if cluster_settings and cluster is None:
         raise InputError(f"--cluster-settings {cluster_settings}: name a --cluster, too")
-    return clusters.connected(cluster, jobs, cluster_settings) if cluster else nullcontext()
+    if cluster is None:
+        return nullcontext()
+    return clusters.connected(cluster, jobs, cluster_settings)
 
 
 def check_finds_brains(weights):

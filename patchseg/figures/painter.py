@@ -54,9 +54,16 @@ class Painter:
 
     def __init__(self, image, labels, proposal=None, plane="coronal", number=None, names=TISSUES):
         self.image, self.labels, self.names = Path(image), Path(labels), tuple(names)
+        if not self.labels.name.endswith((".nii", ".nii.gz")) or self.labels.is_dir():
+            raise InputError(f"{labels}: not a name for a label file; end it in .nii.gz")
+        if plane not in AXES:
+            raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
         self.axis = AXES.index(plane)
         self.data, self.affine = grid.ras(volume.read(image))
         self.voxel_mm = grid.voxel_size_mm(self.affine)
+        slices = self.data.shape[self.axis]
+        if number is not None and not 0 <= int(number) < slices:
+            raise InputError(f"{image}: there is no {plane} slice {number}, only 0 to {slices - 1}")
         self.asked = [plane, None if number is None else int(number)]
         self.proposal, self.kept = proposal and Path(proposal), self._kept()
         self.stamp, there = _stamp(self.labels), self._read(self.labels)
@@ -110,8 +117,8 @@ class Painter:
             kept = json.loads(self._remembered().read_text())
             same = self.labels.is_file() and kept["asked"][0] == self.asked[0]
             lists = {name: [int(at) for at in kept[name]] for name in ("place", "offered")}
-        except (OSError, ValueError, TypeError, LookupError):
-            return nothing
+        except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
+            return nothing  # damaged: one begins in the middle
         return {"asked": kept["asked"], **lists} if same else nothing
 
     def _read(self, path):
@@ -204,7 +211,7 @@ class Painter:
                 self._write()
             if not self._changed():
                 self._write_kept()
-        except (InputError, OSError) as error:
+        except Exception as error:  # in a thread of its own, where nobody else would tell
             self._say(f"NOT SAVED: {error}")
 
     def _write_kept(self):
@@ -293,7 +300,7 @@ def begun(labels, guess, axis, offered=()):
     """
     others = tuple(side for side in range(3) if side != axis)
     new = ~labels.any(axis=others)
-    new[[at for at in offered if at < labels.shape[axis]]] = False
+    new[[at for at in offered if 0 <= at < labels.shape[axis]]] = False
     known = sorted({*offered, *np.flatnonzero(guess.any(axis=others)).tolist()})
     wide = np.expand_dims(new, others)
     return np.where(wide, guess, labels), known

@@ -1,5 +1,6 @@
 """Images as tasks of a Dask cluster: one that runs already, or one that a queue starts."""
 
+import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from patchseg.core.progress import say
 
 QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
 """Names to give in the place of a scheduler's address, and their classes in dask-jobqueue."""
+SUBMITS = {"slurm": "sbatch", "pbs": "qsub", "sge": "qsub"}
+"""Their programs that submit a job."""
 WAIT = "10s"
 """For an answer of the scheduler."""
 _ALONE = threading.Lock()
@@ -55,6 +58,11 @@ def connected(where, jobs=1, settings=None):
     InputError
         If Dask is not installed, no scheduler answers, or the queue's settings lack something.
     """
+    if where not in QUEUES and "://" not in where:
+        raise InputError(
+            f"--cluster '{where}': neither the address of a Dask scheduler, such as"
+            f" tcp://head:8786, nor a queue ({', '.join(QUEUES)})"
+        )
     dask, distributed = _dask(where in QUEUES)
     with dask.config.set(dask.config.merge(dask.config.config, _read(settings))):
         if where in QUEUES:
@@ -63,7 +71,7 @@ def connected(where, jobs=1, settings=None):
             return
         try:
             client = distributed.Client(where, timeout=WAIT, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, ImportError) as error:
             raise InputError(
                 f"--cluster {where}: no Dask scheduler answers there ({error}); start one with"
                 f" 'dask scheduler', or name a queue: {', '.join(QUEUES)}"
@@ -114,6 +122,12 @@ def _queue(where, jobs):
             f"--cluster {where}: {said}; write cores and memory below 'jobqueue: {where}:'"
             " in a file (--cluster-settings)"
         ) from error
+    if jobs and not shutil.which(SUBMITS[where]):
+        started.close()
+        raise InputError(
+            f"--cluster {where}: there is no {SUBMITS[where]} here; run the command where jobs are"
+            " submitted"
+        )
     started.scale(jobs=jobs)
     return started
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from patchseg import checkpoint
 from patchseg.core.errors import InputError
 from patchseg.core.files import check_writable, replacing
-from patchseg.inference.resemblance import Look
+from patchseg.inference.resemblance import Length, Look
 
 VARIABLE = "PATCHSEG_WEIGHTS"
 NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
@@ -40,8 +40,8 @@ class Told(BaseModel):
 
     species: list[str] = []
     contrasts: list[str] = []
-    sizes_mm: tuple[FiniteFloat, FiniteFloat] | None = None
-    calibrated_mm: tuple[FiniteFloat, FiniteFloat] | None = None
+    sizes_mm: tuple[Length, Length] | None = None
+    calibrated_mm: tuple[Length, Length] | None = None
     parent: str = ""
     parent_name: str = ""
     adapted_to: list[Taught] = []
@@ -208,7 +208,13 @@ def add(file, name=None):
     file = Path(file)
     checkpoint.read_card(file)
     path = target(name or file.name.removesuffix(checkpoint.SUFFIX))
-    check_writable(path.parent)
+    try:
+        check_writable(path.parent)
+    except InputError as error:
+        raise InputError(
+            f"{path.parent}: cannot be written to; mend its permissions, or name another folder"
+            f" ({VARIABLE})"
+        ) from error
     for old, new in (
         (file, path),
         (checkpoint.card_path(file), checkpoint.card_path(path)),
@@ -237,6 +243,8 @@ def removable(name):
 def remove(name):
     """Delete weights of the user, and their card (see `removable`)."""
     path = removable(name)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, no weights; move it away")
     for file in (checkpoint.card_path(path), path):
         try:
             file.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ FLAT = 0.05
 NAMED = 3
 """Images that an offer names."""
 
-Length = Annotated[FiniteFloat, Field(gt=0)]
+Length = Annotated[FiniteFloat, Field(gt=0, lt=1e5)]
 
 
 class Look(BaseModel):

@@ -95,9 +95,11 @@ def test_the_user_is_told_and_shown(tmp_path):
     assert label_checks.share([given], [found]) == 1
     assert label_checks.check(one.only([AT]), one.labels) == []
     (told,) = label_checks.tell([given], [one.labels], [found], tmp_path / "new.weights.h5")
-    said = r"y = 20 look mirrored left-right; check .* \(mirrored, too: y = 24\); see .*_labels.png"
+    said = (
+        r"y = 20 look mirrored left-right; check .* \(mirrored, too: y = 24\); see .*_doubted.png"
+    )
     assert re.search(said, told)
-    shown = matplotlib.image.imread(tmp_path / "new_labels.png")
+    shown = matplotlib.image.imread(tmp_path / "new_doubted.png")
     assert shown.shape[0] > 600 and shown.shape[1] > 900
     assert label_checks.tell([one], [one.labels], [[]], tmp_path / "good.weights.h5") == []
-    assert [path.name for path in tmp_path.iterdir()] == ["new_labels.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new_doubted.png"]

@@ -97,6 +97,29 @@ def test_labels_of_another_image_are_refused(image):
         painting.Painter(image, wrong)
 
 
+@pytest.mark.parametrize(("known", "says"), [
+    ({"labels": "labels"}, "labels: not a name for a label file; end it in .nii.gz"),
+    ({"plane": "foo"}, "plane 'foo' is unknown; use sagittal, coronal, axial"),
+    ({"number": 99}, "there is no coronal slice 99, only 0 to"),
+    ({"number": -5}, "there is no coronal slice -5"),
+])  # fmt: skip
+def test_odd_arguments_are_refused(image, known, says):
+    labels = image.with_name(known.pop("labels", "labels.nii.gz"))
+    with pytest.raises(InputError, match=says):
+        painting.Painter(image, labels, **known)
+
+
+def test_a_damaged_place_is_left_aside(image):
+    labels, kept = (
+        write_labels(image, "labels.nii.gz", marked(4)),
+        image.with_name("labels_place.json"),
+    )
+    for text in ('{"asked": ["coronal", 4], "place": [1e999], "offered": []}', "[" * 100000,
+                 '{"asked": ["coronal", 4], "place": [], "offered": [-1000]}'):  # fmt: skip
+        kept.write_text(text)
+        assert list(painting.Painter(image, labels, number=4).canvas.place) == [10, 4, 8]
+
+
 def test_what_an_editor_or_another_painter_wrote_is_never_replaced(image):
     labels = write_labels(image, "labels.nii.gz", marked(4))
     old = painting.Painter(image, labels, number=4)

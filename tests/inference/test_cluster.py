@@ -148,6 +148,20 @@ def test_workers_of_a_queue_are_jobs_with_these_settings(tmp_path):
         cluster.connected("slurm", 1, settings).__enter__()
 
 
+def test_a_queue_that_takes_no_jobs_here_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = tmp_path / "queue.yaml"
+    settings.write_text("jobqueue:\n  slurm:\n    cores: 4\n    memory: 8GB\n")
+    with pytest.raises(InputError, match="--cluster slurm: there is no sbatch here"):
+        cluster.connected("slurm", 1, settings).__enter__()
+
+
+@pytest.mark.parametrize("where", ["", "foo", "SLURM", "127.0.0.1"])
+def test_what_is_no_address_and_no_queue_is_refused_at_once(where):
+    with pytest.raises(InputError, match=f"--cluster '{where}': neither the address"):
+        cluster.connected(where).__enter__()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("a: [", "cannot be read as YAML"), ("- 1", "holds no settings"), (None, "cannot be read")],
@@ -159,7 +173,9 @@ def test_odd_settings_are_refused(tmp_path, text, says):
         cluster.connected("slurm", 1, tmp_path / "queue.yaml").__enter__()
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nothing://x", "tcp://127.0.0.1:70000"])
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:1", "nothing://x", "tcp://127.0.0.1:70000", "tls://127.0.0.1:1"]
+)
 def test_an_address_without_a_scheduler_is_named(address, monkeypatch):
     monkeypatch.setattr(cluster, "WAIT", "0.3s")
     with pytest.raises(InputError, match=f"--cluster {address}: no Dask scheduler answers"):

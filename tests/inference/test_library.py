@@ -128,3 +128,28 @@ def test_a_folder_that_cannot_be_read_is_named(mine, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match=r"mine: cannot be read .*PATCHSEG_WEIGHTS"):
         library.entries()
+
+
+@pytest.mark.parametrize("known", [
+    {"calibrated_mm": [1.0, 1e300]}, {"sizes_mm": [0, 5]}, {"looks": [{"size_mm": 1e200}]},
+])  # fmt: skip
+def test_a_card_with_absurd_lengths_is_told_and_breaks_nothing(mine, known):
+    put(mine, "odd", **known)
+    odd = library.entry("odd")
+    assert odd.problem and not odd.offered
+
+
+def test_a_folder_in_the_place_of_weights_and_one_that_cannot_be_written(mine, tmp_path):
+    path = put(mine, "odd")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match="odd.weights.h5: a folder, no weights"):
+        library.remove("odd")
+    assert checkpoint.card_path(path).is_file()
+    own = put(tmp_path / "own", "ferret")
+    checkpoint.card_path(path).unlink()
+    path.rmdir()
+    mine.rmdir()
+    mine.write_text("")
+    with pytest.raises(InputError, match="mine: cannot be written to; .*PATCHSEG_WEIGHTS"):
+        library.add(own)
