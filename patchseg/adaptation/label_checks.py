@@ -162,9 +162,10 @@ def tell(given, first, findings, out):
 
     remarks, base = [], Path(out).name.removesuffix(checkpoint.SUFFIX)
     for number, (one, guess, own) in enumerate(zip(given, first, findings, strict=True), 1):
+        path = Path(out).with_name(f"{base}_doubted{f'-{number}' if number > 1 else ''}.png")
+        path.unlink(missing_ok=True)  # of labels that have been corrected since
         if not own:
             continue
-        path = Path(out).with_name(f"{base}_doubted{f'-{number}' if number > 1 else ''}.png")
         figures.save(picture(one, guess, own), path)
         for kind in dict.fromkeys(finding.kind for finding in own):
             first_one, *others = [finding for finding in own if finding.kind == kind]

@@ -84,8 +84,11 @@ def add(
     ] = None,
 ):
     """Copy weights that you have into the folder, for example those of a colleague."""
-    from patchseg.inference import library
+    from patchseg import checkpoint
+    from patchseg.inference import library, networks
 
+    load = networks.load_heads if checkpoint.finds_brains(file) else networks.load
+    load(file)  # whether they can be used at all
     print(library.add(file, name))
 
 

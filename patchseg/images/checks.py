@@ -15,7 +15,7 @@ VOXEL_MM = (0.005, 25.0)
 """Edges outside are a mistake in the header: microscopy is finer, no MRI is coarser."""
 
 
-def which_volume(name, shape, volume):
+def which_volume(name, shape, volume, mend="choose one with --volume N, from 0 to {last}"):
     """Return the place along the fourth axis, or None for a 3D image."""
     if len(shape) not in (3, 4) or 0 in shape:
         raise InputError(
@@ -29,8 +29,7 @@ def which_volume(name, shape, volume):
         return None
     if volume is None and shape[3] > 1:
         raise InputError(
-            f"{name}: shape {shape} is 4D, {shape[3]} volumes; choose one with --volume N, from 0"
-            f" to {shape[3] - 1}"
+            f"{name}: shape {shape} is 4D, {shape[3]} volumes; {mend.format(last=shape[3] - 1)}"
         )
     volume = volume or 0
     if not 0 <= volume < shape[3]:

@@ -61,7 +61,7 @@ def read(source, volume=None, fill=False, mend=MEND):
     return _with(image, data)
 
 
-def read_labels(source, volume=None):
+def read_labels(source):
     """Read an image of labels and check it.
 
     Codes such as those of FreeSurfer or of the Allen atlas are whole numbers, which float32 does
@@ -69,8 +69,8 @@ def read_labels(source, volume=None):
 
     Parameters
     ----------
-    source, volume
-        See `read`.
+    source : nibabel image, str or Path
+        Of one volume.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def read_labels(source, volume=None):
         See `read`; or if a voxel is no whole number.
     """
     name = name_of(source)
-    image, volume = _opened(source, volume)
+    image, volume = _opened(source, None, mend="save the one that holds the labels")
     data = _voxels(name, image, volume)
     if data.dtype.kind not in "iu":
         whole = np.rint(data)
@@ -99,7 +99,7 @@ def read_labels(source, volume=None):
     return _with(image, data, data.dtype)
 
 
-def _opened(source, volume):
+def _opened(source, volume, **said):
     """Return an image whose header and file are checked, and which volume of it is meant."""
     name = name_of(source)
     image = _open(Path(source)) if isinstance(source, str | Path) else source
@@ -115,7 +115,7 @@ def _opened(source, volume):
         raise InputError(
             f"{name}: voxels of type {kind} are not real numbers; convert it to a grey-scale image"
         )
-    volume = which_volume(name, shape, volume)
+    volume = which_volume(name, shape, volume, **said)
     check_affine(name, affine, unit_mm(image))
     check_memory(name, shape)
     if isinstance(source, str | Path):

@@ -183,7 +183,10 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_num
     """
     brain.check_varies(data, name)
     if is_thin(data.shape, voxel_mm):
-        raise InputError(f"{name}: too few slices to find a brain in; {MEND}")
+        raise InputError(
+            f"{name}: too few slices to find a brain in: the thinnest edge is less than {THIN:.0%}"
+            " of the longest; draw the mask of the brain by hand, and give it to segment (--mask)"
+        )
     network = networks.load_heads(weights, precision)
     try:
         found = extraction.find(network, data, voxel_mm, brain_number)

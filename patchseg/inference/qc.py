@@ -92,11 +92,22 @@ def _whole_brain(mask, voxel_mm, fused, network):
         f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
     )
     limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
-    return [
+    rows = [
         row("not brain", outside, OUTSIDE, none),
         clipped(mask),
         row("brain size (mm)", size, limits, odd_size(size)),
     ]
+    return [*rows, _taught_size(size, network)] if network.calibration else rows
+
+
+def _taught_size(size, network):
+    """Check that a brain is of the size of those that the weights were adapted to."""
+    low, high = network.calibrated_mm
+    other = (
+        f"the weights were adapted to brains of {low:.3g} to {high:.3g} mm, this one has"
+        f" {size:.3g}; what they learned of the borders is left out. Use weights of this animal"
+    )
+    return row("adapted to (mm)", size, (low, high, 0.0, np.inf), other)
 
 
 def odd_size(size_mm):

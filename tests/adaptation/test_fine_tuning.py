@@ -18,7 +18,7 @@ from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.datasets import bids, sample
 from patchseg.datasets.labelled import Labelled
-from patchseg.inference import networks
+from patchseg.inference import networks, qc
 
 ROOT = Path(__file__).parents[2]
 
@@ -459,6 +459,12 @@ def test_brains_of_another_size_are_not_calibrated():
         network.calibrates(25)
         and not network.calibrates(31)
         and not networks.Network(None, Path("x"), {}).calibrates(25)
+    )
+    assert qc._taught_size(25, network)[3] == "good"
+    assert qc._taught_size(31, network)[3:] == (
+        "look",
+        "the weights were adapted to brains of 20 to 30 mm, this one has 31; what they learned of"
+        " the borders is left out. Use weights of this animal",
     )
 
 

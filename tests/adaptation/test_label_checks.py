@@ -103,3 +103,5 @@ def test_the_user_is_told_and_shown(tmp_path):
     assert shown.shape[0] > 600 and shown.shape[1] > 900
     assert label_checks.tell([one], [one.labels], [[]], tmp_path / "good.weights.h5") == []
     assert [path.name for path in tmp_path.iterdir()] == ["new_doubted.png"]
+    label_checks.tell([one], [one.labels], [[]], tmp_path / "new.weights.h5")  # after a correction
+    assert not list(tmp_path.iterdir())

@@ -88,7 +88,17 @@ def test_what_the_guard_left_is_said(mine, kept, says):
     assert says in said and "when it was taught: on 2 slices \\x1b[2J" in said
 
 
-def test_weights_are_added_and_removed_only_when_the_user_says_so(mine, tmp_path):
+def test_what_cannot_be_used_is_not_added(mine, tmp_path):
+    for file, says in (
+        (put(tmp_path, "ferret"), "holds 6 bytes"),
+        (put(tmp_path, "masks", dimensions=3), "holds 5 bytes"),
+        (tmp_path / "none.weights.h5", "no such file"),
+    ):
+        assert says in refused("weights", "add", file)
+    assert library.names()[2:] == []
+
+
+def test_weights_are_added_and_removed_only_when_the_user_says_so(network, mine, tmp_path):
     file = put(tmp_path, "ferret")
     assert run("weights", "add", file, "--name", "old_ferret").strip().startswith(str(mine))
     no = CliRunner().invoke(app, ["weights", "remove", "old_ferret"], input="n\n")

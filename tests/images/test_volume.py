@@ -357,6 +357,12 @@ def test_labels_keep_every_bit(tmp_path, dtype):
     assert np.array_equal(np.asarray(nib.load(tmp_path / "b.nii.gz").dataobj), codes)
 
 
+def test_labels_are_of_one_volume(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", np.zeros((2, 2, 2, 5), np.uint8))
+    with pytest.raises(InputError, match="5 volumes; save the one that holds the labels"):
+        volume.read_labels(path)
+
+
 def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
     labels, _ = volume.load_labels(write_nifti(tmp_path / "a.nii", cube()))
     assert labels.dtype == np.int32 and np.array_equal(labels, cube())

@@ -311,7 +311,7 @@ def test_a_thin_stack_is_taken_for_extracted_and_its_report_is_drawn(heads_netwo
     thin = image[:, :, 15:17]
     mask, found = masks.inside(thin, (1, 1, 1))
     assert found is None and np.array_equal(mask, labels[:, :, 15:17] > 0)
-    with pytest.raises(InputError, match=r"x\.nii: too few slices .*--extract never"):
+    with pytest.raises(InputError, match=r"x\.nii: too few slices .*by hand"):
         masks.inside(thin, (1, 1, 1), "x.nii", extract="always")
     with pytest.raises(InputError, match="100% of the voxels are not background"):
         masks.inside(np.random.default_rng(0).random((20, 20, 2)) + 1, (1, 1, 1))

@@ -49,6 +49,26 @@ def test_a_card_that_makes_no_sense_names_the_value(tmp_path, known, message):
         networks.load(save(tmp_path / "a.weights.h5", **known))
 
 
+def test_weights_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.weights.h5")
+
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(checkpoint, "sha256", refuse)
+    with pytest.raises(InputError, match=r"a.weights.h5: cannot be read \(Permission denied\)"):
+        networks.load(path)
+
+
+def test_a_hostile_sha256_does_not_reach_the_terminal(tmp_path):
+    path = save(tmp_path / "a.weights.h5")
+    card = checkpoint.card_path(path)
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": "\x1b[2J\n"}))
+    with pytest.raises(InputError, match="copy both files again") as error:
+        networks.load(path)
+    assert str(error.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
