@@ -120,9 +120,9 @@ class _Files(NamedTuple):
 
 
 def _files(image, folder, what):
-    from patchseg.inference import outputs
+    from patchseg.inference import places
 
-    stem = outputs.stem(image)
+    stem = places.stem(image)
     base = f"{stem}_desc-brain" if what == "brain" else stem
     weights = f"{stem}_{'heads' if what == 'brain' else 'adapted'}"
     return _Files(

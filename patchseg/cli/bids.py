@@ -156,7 +156,8 @@ def bids(
 
 def _group(dataset, out, found):
     """Write the tables, and print what to look at first, and why."""
-    from patchseg.inference import bids_app, outputs
+    from patchseg.inference import bids_app
+    from patchseg.inference.places import Place
 
     table, first = bids_app.group(dataset, out)
     counts = ", ".join(f"{number} {name}" for name, number in table.verdict.value_counts().items())
@@ -169,7 +170,7 @@ def _group(dataset, out, found):
     if len(first) > SHOWN:
         print(f"  and {len(first) - SHOWN} more in {out / 'look_first.tsv'}")
     begun = set(table.image)
-    never = [one.name for one in found if outputs.Place(one, out).name not in begun]
+    never = [one.name for one in found if Place(one, out).name not in begun]
     if never:
         more = f" and {len(never) - SHOWN} more" if len(never) > SHOWN else ""
         print(f"not begun yet: {', '.join(never[:SHOWN])}{more}")

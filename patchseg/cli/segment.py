@@ -66,7 +66,8 @@ def segment(
     """
     settings = options.settings(locals())
     check(settings)
-    from patchseg.inference import inputs, outputs
+    from patchseg.inference import inputs
+    from patchseg.inference.places import Place
 
     found, brains = with_masks(inputs.find(images), out, mask)
     if dry_run:
@@ -75,7 +76,7 @@ def segment(
     work = {"jobs": jobs, "cluster": cluster, "cluster_settings": cluster_settings}
     outcomes = run(found, out, brains, settings, report, **work)
     if report and len(outcomes) == 1 and not outcomes[0].failed:
-        print(outputs.Place(outcomes[0].image, out).report)
+        print(Place(outcomes[0].image, out).report)
         return
     finish(outcomes, f"see {out / 'index.html'}")
 

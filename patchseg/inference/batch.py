@@ -11,7 +11,18 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress, say
-from patchseg.inference import cluster, cohort, mask_files, outputs, report, thumbnail, unfinished
+from patchseg.inference import (
+    cluster,
+    cohort,
+    mask_files,
+    outputs,
+    report,
+    standing,
+    thumbnail,
+    unfinished,
+)
+from patchseg.inference.places import Place
+from patchseg.inference.request import request
 from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
@@ -73,7 +84,7 @@ def run(
     """
     files.check_writable(out)
     cohort.check_foreign(out)
-    places = [outputs.Place(image, out) for image in images]
+    places = [Place(image, out) for image in images]
     given = [(mask, with_report) for mask in masks]
     outcomes = each(one or segment_one, places, given, options, jobs, client)
     if tables:
@@ -98,7 +109,7 @@ def each(one, places, given, options, jobs=1, client=None, shown=None):
     one : callable
         Called with an image, the folder of the results, what is given for the image, and the
         options; returns an `Outcome`. Known to other processes by its name.
-    places : list of outputs.Place
+    places : list of Place
     given : list of tuple
         For each image.
     options : dict
@@ -199,7 +210,7 @@ def attempt(run_id, one, place, *given):
         again.
     one : callable
         See `each`.
-    place : outputs.Place
+    place : Place
     *given
         What `one` is called with after image and folder.
 
@@ -238,10 +249,10 @@ def segment_one(image, out, mask, with_report, options, start=None):
     """
     try:
         result, status = outputs.fulfil(image, out, mask, start=start, **options)
-        place = outputs.Place(image, out)
+        place = Place(image, out)
         chosen, fill = options.get("volume"), options.get("nan_as_background", False)
         thumbnail.write(place, result, chosen, fill)
-        if with_report and (status != outputs.KEPT or not place.report.is_file()):
+        if with_report and (status != standing.KEPT or not place.report.is_file()):
             report.write(place, _parameters(image, out, mask, options))
         made = result.provenance
         remark = HEAD if made.get("brain", "") == FOUND else ""
@@ -267,7 +278,7 @@ def extract_one(image, out, options, start=None):
 
 
 def _failed(image, error):
-    taken = isinstance(error, outputs.TakenError)
+    taken = isinstance(error, standing.TakenError)
     return Outcome(image, FAILED, reasons=why(image, error), taken=taken)
 
 
@@ -306,14 +317,14 @@ def plan(images, out, masks, options):
     weights, overwrite = settings.pop("weights", None), settings.pop("overwrite", False)
     lines = []
     for image, mask in zip(images, masks, strict=True):
-        place = outputs.Place(image, out)
+        place = Place(image, out)
         try:
-            asked = outputs.request(image, mask, weights, **settings)
-            status = outputs.needed(place, mask, asked, overwrite)
+            asked = request(image, mask, weights, **settings)
+            status = standing.needed(place, mask, asked, overwrite)
         except InputError as error:
             lines.append((image, str(error)))
             continue
-        again = f" ({status})" if status.startswith(outputs.AGAIN) else ""
+        again = f" ({status})" if status.startswith(standing.AGAIN) else ""
         to_do = f"to do: {place.path('dseg.nii.gz')}{again}"
-        lines.append((image, "done already" if status == outputs.KEPT else to_do))
+        lines.append((image, "done already" if status == standing.KEPT else to_do))
     return lines

@@ -9,6 +9,7 @@ import pandas as pd
 
 from patchseg.core.errors import InputError
 from patchseg.inference import cohort, inputs, outputs, unfinished
+from patchseg.inference.places import stem
 
 QUERIES = {"t1w": "T1w", "t2w": "T2w"}
 """Keys of a filter file and the suffixes that they mean; the second where a session has none of the
@@ -171,9 +172,9 @@ def _in_session(anat, filters):
 
 
 def _fits(path, wanted):
-    *pairs, suffix = outputs.stem(path).split("_")
+    *pairs, suffix = stem(path).split("_")
     known = dict(pair.split("-", 1) for pair in pairs if "-" in pair)
-    ends = path.name.removeprefix(outputs.stem(path))
+    ends = path.name.removeprefix(stem(path))
     known |= {"suffix": suffix, "extension": ends, "datatype": path.parent.name}
     return all(
         any(

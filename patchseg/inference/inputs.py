@@ -6,7 +6,7 @@ from pathlib import Path
 
 from patchseg.core.errors import InputError
 from patchseg.images import volume
-from patchseg.inference import outputs
+from patchseg.inference.places import Place, stem
 
 SUFFIXES = ("T1w", "T2w")
 """Of a BIDS dataset, what is segmented; T2w only where a session has no T1w."""
@@ -39,7 +39,7 @@ def find(sources):
                 f"{source}: cannot be opened ({error.strerror}); check the name and its permissions"
             ) from error
     check_printable(images)
-    names = {(image.parent, outputs.stem(image)) for image in images}
+    names = {(image.parent, stem(image)) for image in images}
     return [image for image in dict.fromkeys(images) if _painted(image) not in names]
 
 
@@ -57,15 +57,15 @@ def _painted(path):
 
     None if the file is neither.
     """
-    base = re.sub(r"(_desc-brain)?_(labels|proposal(-\d+)?)$", "", outputs.stem(path))
-    return (path.parent, base) if base != outputs.stem(path) else None
+    base = re.sub(r"(_desc-brain)?_(labels|proposal(-\d+)?)$", "", stem(path))
+    return (path.parent, base) if base != stem(path) else None
 
 
 def _is_result(path):
     """Whether an image was written by patchseg, into the folder of its input."""
     ends = r"_(dseg|label-[A-Za-z]+_probseg|desc-[a-z]+_map|desc-brain[0-9]*(_[A-Za-z0-9]+)?)$"
-    base = re.sub(ends, "", outputs.stem(path))
-    if base == outputs.stem(path):
+    base = re.sub(ends, "", stem(path))
+    if base == stem(path):
         return False
     record = path.with_name(f"{base}_dseg.json")
     return record.is_file() or any(path.parent.glob(f"{glob.escape(base)}_desc-brain*_mask.json"))
@@ -102,7 +102,7 @@ def anat_folders(dataset, subject="sub-*"):
 def _in_session(anat):
     """List the images of the first suffix (see `SUFFIXES`) that a session has."""
     for suffix in SUFFIXES:
-        found = [path for path in images_in(anat) if outputs.stem(path).endswith(f"_{suffix}")]
+        found = [path for path in images_in(anat) if stem(path).endswith(f"_{suffix}")]
         if found:
             return found
     return []
@@ -120,7 +120,7 @@ def _images(folder):
         for path in folder.iterdir()
         if path.name.lower().endswith(volume.EXTENSIONS)
         and not path.name.startswith(".")
-        and not outputs.stem(path).endswith("_mask")
+        and not stem(path).endswith("_mask")
     )
 
 
@@ -163,7 +163,7 @@ def masks(images, pattern):
 
 
 def _filled(pattern, image):
-    place = outputs.Place(image, ".")
+    place = Place(image, ".")
     known = {"folder": str(image.parent), "stem": place.stem, "name": place.name}
     parts = re.split(r"\{(\w*)\}", pattern)
     if set("{}") & set("".join(parts[::2])) or not set(parts[1::2]) <= set(known):
@@ -189,7 +189,7 @@ def check_names(images, out):
     """Raise InputError if two images would write the same results."""
     taken = {}
     for image in images:
-        record = outputs.Place(image, out).record
+        record = Place(image, out).record
         if record in taken:
             raise InputError(
                 f"{image}: would overwrite the results of {taken[record]} ({record.name}); run them"

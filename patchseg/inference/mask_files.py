@@ -10,13 +10,14 @@ from patchseg import __version__, checkpoint
 from patchseg.core.errors import InputError
 from patchseg.core.files import sha256, write_text
 from patchseg.images import grid, head, volume
-from patchseg.inference import outputs
+from patchseg.inference import outputs, standing
 from patchseg.inference.mask import extract
+from patchseg.inference.places import Place
 from patchseg.inference.request import request
 
 
-class BrainPlace(outputs.Place):
-    """Where the brain of one image goes (see `outputs.Place`).
+class BrainPlace(Place):
+    """Where the brain of one image goes (see `Place`).
 
     Parameters
     ----------
@@ -86,20 +87,20 @@ def extract_file(image, out, weights=None, *, overwrite=False, start=None, **set
     Raises
     ------
     InputError
-        See `patchseg.extract` and `outputs.needed`.
+        See `patchseg.extract` and `standing.needed`.
     """
     place = BrainPlace(image, out, settings.get("brain_number"))
     wanted = {name: settings[name] for name in ("volume", "precision") if name in settings}
     asked = request(image, None, weights or checkpoint.HEADS, extract="never", **wanted)
-    status = outputs.needed(place, None, asked, overwrite)
-    if status == outputs.KEPT and place.report.is_file():
+    status = standing.needed(place, None, asked, overwrite)
+    if status == standing.KEPT and place.report.is_file():
         return json.loads(place.record.read_text(encoding="utf-8"))["said"], status
     if start:
         start()
     found = extract(image, weights, **settings)
     reading = settings.get("volume"), settings.get("nan_as_background", False)
     shown = page(found, volume.read(image, *reading), place.name)
-    status = outputs.DONE if status == outputs.KEPT else status
+    status = standing.DONE if status == standing.KEPT else status
     return write(found, place, asked, shown), status
 
 

@@ -32,7 +32,7 @@ def write(place, parameters):
 
     Parameters
     ----------
-    place : patchseg.inference.outputs.Place
+    place : patchseg.inference.places.Place
     parameters : dict
         Of the notebook.
     """

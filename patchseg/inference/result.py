@@ -86,17 +86,18 @@ class Result:
             If there is no name, the files of somebody else are there, or the folder cannot be
             written to.
         """
-        from patchseg.inference import outputs
+        from patchseg.inference import outputs, standing
+        from patchseg.inference.places import Place
 
         if not (name or self.image):
             raise InputError(
                 "the image came from memory and has no name; give one, for example"
                 " save(folder, name='sub-01_T1w')"
             )
-        place = outputs.Place(name or self.image, folder)
-        outputs.check_targets(place, self.image)
+        place = Place(name or self.image, folder)
+        standing.check_targets(place, self.image)
         if not overwrite:
-            outputs.differing(place, self.request)
-            outputs.check_foreign(place)
+            standing.differing(place, self.request)
+            standing.check_foreign(place)
         outputs.write(self, place)
         return place.path("dseg.nii.gz")

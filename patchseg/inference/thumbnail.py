@@ -22,7 +22,7 @@ def write(place, result, chosen=None, fill=False):
 
     Parameters
     ----------
-    place : patchseg.inference.outputs.Place
+    place : patchseg.inference.places.Place
         Its image is read.
     result : patchseg.inference.result.Result
     chosen, fill

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from patchseg.core.errors import InputError
 from patchseg.core.files import write_text
-from patchseg.inference.outputs import UNFINISHED
+from patchseg.inference.places import UNFINISHED
 
 STARTED = (
     "was started and did not end: it is running still, or its process was killed (memory or time of"
@@ -21,7 +21,7 @@ def start(place, run=None):
 
     Parameters
     ----------
-    place : patchseg.inference.outputs.Place
+    place : patchseg.inference.places.Place
         Its `note` is written.
     run : str, optional
         Names the command, where an image may be started by it more than once.

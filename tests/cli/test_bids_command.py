@@ -12,6 +12,7 @@ from conftest import ball_brain, write_nifti
 from patchseg.cli import bids, main
 from patchseg.core.errors import InputError
 from patchseg.inference import bids_app, outputs, unfinished
+from patchseg.inference.places import Place
 
 NAMES = ("sub-01_ses-1_T1w", "sub-01_ses-1_T2w", "sub-01_ses-2_T2w", "sub-03_T1w")
 
@@ -175,7 +176,7 @@ def test_a_group_knows_what_was_killed_and_what_was_never_begun(
     out = tmp_path / "out"
     assert run(monkeypatch, cohort, out, "group") == 2
     assert "no results in it; run 'patchseg bids" in capsys.readouterr().err
-    unfinished.start(outputs.Place(cohort / place(NAMES[2]), out))
+    unfinished.start(Place(cohort / place(NAMES[2]), out))
     assert run(monkeypatch, cohort, out, "group") == 1
     said = capsys.readouterr().out
     assert "sub-01_ses-2  was started and did not end" in said
@@ -183,7 +184,7 @@ def test_a_group_knows_what_was_killed_and_what_was_never_begun(
 
 
 def test_a_whole_result_outlives_a_later_run_that_was_killed(network, cohort, tmp_path):
-    done = outputs.Place(cohort / place(NAMES[0]), tmp_path / "out")
+    done = Place(cohort / place(NAMES[0]), tmp_path / "out")
     outputs.segment_file(done.image, done.out)
     unfinished.start(done)
     assert unfinished.find(done.out) == {}

@@ -18,7 +18,7 @@ from patchseg.cli import options as cli_options
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
-from patchseg.inference import batch, cohort, inputs, outputs, report
+from patchseg.inference import batch, cohort, inputs, outputs, places, report
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def contents(folder):
     ("sub-01.nii.gz", "sub-01_dseg.nii.gz"),
 ])  # fmt: skip
 def test_names(name, expected, tmp_path):
-    assert outputs.Place(name, tmp_path).path("dseg.nii.gz") == tmp_path / expected
+    assert places.Place(name, tmp_path).path("dseg.nii.gz") == tmp_path / expected
 
 
 def test_one_bad_file_does_not_stop_the_others(network, folder, tmp_path, monkeypatch, capsys):
@@ -504,9 +504,9 @@ def test_results_by_function_and_by_command_are_the_same_request(
 def test_relative_paths_of_the_notebook(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    assert outputs.base_folder() == tmp_path / "notebooks"
+    assert places.base_folder() == tmp_path / "notebooks"
     (tmp_path / "dvc.yaml").write_text("")
-    assert outputs.base_folder() == tmp_path
+    assert places.base_folder() == tmp_path
 
 
 def test_an_unexpected_error_becomes_a_row(network, folder, tmp_path, monkeypatch, capsys):

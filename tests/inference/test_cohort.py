@@ -12,7 +12,7 @@ import pytest
 from conftest import ball_brain, write_nifti
 
 from patchseg.core.errors import InputError
-from patchseg.inference import batch, cohort, outputs, thumbnail, triage
+from patchseg.inference import batch, cohort, outputs, places, thumbnail, triage
 
 
 def make_up(out, name, gm=500.0, uncertainty=0.4, verdict="good", reasons="", picture=None):
@@ -239,7 +239,7 @@ def test_a_thumbnail_is_small_and_shows_three_slices_with_borders(network, tmp_p
 
 def test_a_thumbnail_is_drawn_again_only_if_it_is_older_than_its_record(network, tmp_path):
     path = write_nifti(tmp_path / "a.nii.gz", ball_brain()[0])
-    place = outputs.Place(path, tmp_path / "out")
+    place = places.Place(path, tmp_path / "out")
     result = outputs.segment_file(path, place.out)
     made = place.path(thumbnail.ENDING)
     thumbnail.write(place, result)
