@@ -1,0 +1,194 @@
+"""Whether the advice to stop labelling holds, and whether a second image is worth more.
+
+    python benchmarks/stop_advice.py            # half an hour on two idle cores; current rows stay
+    python benchmarks/stop_advice.py --pairs    # two images with a slice each, or one with two
+    python benchmarks/stop_advice.py --report   # the tables only
+
+Round after round the slice that `patchseg suggest` names is labelled, and all labels are learned
+from the network of the last round, without the guard. The first network never saw the species
+(artefacts/across/networks). Slices are coronal. Dice is the mean of GM and WM on the slices that no
+round labelled, the same in all rounds of a brain. Needs PATCHSEG_ZOO. Writes
+artefacts/adaptation/stop_advice.csv, stop_advice_pairs.csv and stop_advice.md.
+"""
+
+import time
+from functools import cache
+
+import common
+import numpy as np
+import pandas as pd
+from adaptation import without
+from adaptation_tables import OUT
+from common import ROOT, SETTINGS, STRANGERS, dice, load, weights_of
+
+from patchseg import checkpoint, params
+from patchseg.adaptation.answers import calibrated
+from patchseg.adaptation.learning import train
+from patchseg.adaptation.choice import Profile, choose
+from patchseg.core import files
+from patchseg.core.provenance import fingerprint
+from patchseg.core.tissues import most_probable
+from patchseg.images.brain import bounding_box
+from patchseg.inference.calibration import with_image
+from patchseg.inference.networks import load as load_network
+from patchseg.inference.views import fuse
+from patchseg.scoring.rows import keys
+
+KEPT = ROOT / "build" / "stop_advice"
+"""The networks of finished rounds: what was stopped goes on from there."""
+ROUNDS = 5
+BRAINS = ("macaque-21mo", "mouse-fvb-2", "chimp", "macaque-4mo", "mouse-fvb-3", "chimp-t2")
+PAIRS = {
+    "macaques": ("macaque-21mo", "macaque-4mo"),
+    "mice": ("mouse-fvb-2", "mouse-fvb-3", "mouse-fvb-4"),
+}
+"""Two brains to label, and a third one, if there is one, only to score."""
+ARMS = {"one slice each": (1, 1), "two of the first": (2, 0), "two of the second": (0, 2)}
+
+
+def seen(network, one):
+    """Return the labels that a network finds in a brain, and its `Profile` across the planes."""
+    box = bounding_box(one.mask)
+    ready, mask = one.normalised(network.top)[box], one.mask[box]
+    pixel_mm = one.size_mm / network.brain_pixels
+    fused = fuse(network.model, ready, mask, one.voxel_mm, pixel_mm)
+    labels, unsure = np.zeros(one.mask.shape, np.uint8), np.zeros(one.mask.shape)
+    sharp = with_image(network, ready, fused.probabilities, mask, one.voxel_mm)
+    labels[box], unsure[box] = most_probable(sharp) * mask, fused.uncertainty
+    return labels, Profile(unsure.sum(axis=(0, 2)), one.mask.sum(axis=(0, 2)))
+
+
+def named(profile, n, taken=()):
+    """Return the next slices of a brain as `patchseg suggest` names them."""
+    profile = Profile(profile.unsure, profile.area, list(taken))
+    return [number for _, number, _ in choose([profile], n)]
+
+
+def labelled(one, slices):
+    """Return a brain with labels on these coronal slices only."""
+    return without(one, [n for n in range(one.labels.shape[1]) if n not in set(slices)])
+
+
+def taught(given, parent):
+    """Return the network that learned labels, as `patchseg.adapt` without guard does it."""
+    recipe = params.load(SETTINGS).adapt
+    return calibrated(train(given, parent, recipe).model, parent, given, recipe)
+
+
+def moved(first, last):
+    """Return the share of GM and WM that is another tissue than before, as the card has it."""
+    both = [2 * np.sum((first == n) & (last == n)) for n in (2, 3)]
+    total = [max(1, np.sum(first == n) + np.sum(last == n)) for n in (2, 3)]
+    return 1 - np.mean(np.divide(both, total))
+
+
+def learn(one, network, slices, place):
+    """Return the network that learned slices of a brain and what it finds; read if it is there."""
+    weights, answers = place.with_suffix(checkpoint.SUFFIX), place.with_suffix(".npz")
+    if not answers.exists():
+        new = taught([labelled(one, slices)], network)
+        own = {name: network.card[name] for name in ("top", "brain_pixels", "contrasts")}
+        own |= {"calibration": new.calibration, "calibrated_mm": new.calibrated_mm}
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(new.model, network.card["architecture"], weights, **own)
+        found, profile = seen(new, one)
+        with files.replacing(answers) as temporary:
+            np.savez_compressed(temporary, found=found, unsure=profile.unsure, area=profile.area)
+    kept = np.load(answers)
+    return load_network(weights), (kept["found"], Profile(kept["unsure"], kept["area"]))
+
+
+def rounds(brain):
+    """Label and learn one slice after the other: a row a round, 0 before any."""
+    one, network = load(brain), load_network(weights_of(STRANGERS[brain]))
+    slices, found, rows = [], [seen(network, one)], [{"round": 0}]
+    for number in range(1, ROUNDS + 1):
+        slices += named(found[-1][1], 1, slices)
+        place = KEPT / key_of_step(brain)[:8] / f"{brain}-{number}"
+        network, last = learn(one, network, slices, place)
+        row = {"round": number, "slice": slices[-1]}
+        row["moved"] = round(float(moved(found[-1][0], last[0])), 4)
+        new = dice(labelled(one, slices[-1:]), found[-1][0])
+        row["new_slice"] = round(float(np.mean(new)), 4)
+        rows.append(row)
+        found.append(last)
+        print(time.strftime("%H:%M"), brain, row, flush=True)
+    scored = without(one, slices)
+    for row, (labels, _) in zip(rows, found, strict=True):
+        row["gm"], row["wm"] = (round(float(score), 4) for score in dice(scored, labels))
+    return rows
+
+
+@cache
+def named_of(pair):
+    """Return the two first slices of each brain to label, by the network as it is."""
+    parent = load_network(weights_of(STRANGERS[PAIRS[pair][0]]))
+    return [named(seen(parent, load(name))[1], 2) for name in PAIRS[pair][:2]]
+
+
+def compare(pair, arm):
+    """Learn the slices of one arm and score all brains where nobody labels: a row a brain."""
+    parent, both = load_network(weights_of(STRANGERS[PAIRS[pair][0]])), named_of(pair)
+    counts = ARMS.get(arm, (0, 0))
+    given = [
+        labelled(load(name), slices[:count])
+        for name, slices, count in zip(PAIRS[pair], both, counts, strict=False)
+        if count
+    ]
+    network, rows = taught(given, parent) if given else parent, []
+    for name, slices in zip(PAIRS[pair], [*both, []], strict=False):
+        gm, wm = dice(without(load(name), slices), seen(network, load(name))[0])
+        rows.append({"brain": name, "gm": round(float(gm), 4), "wm": round(float(wm), 4)})
+    return rows
+
+
+def key_of_step(brain):
+    """Return the fingerprint of what a round of a brain leaves."""
+    settings = params.load(SETTINGS).adapt.model_dump()
+    names, networks = [brain, "mni"], [STRANGERS[brain]]
+    return common.key(learn, named, settings=settings, brain_names=names, networks=networks)
+
+
+def key_of_rounds(brain):
+    """Return the fingerprint of the rows of a brain."""
+    return fingerprint(code=[rounds], settings=[key_of_step(brain), ROUNDS])
+
+
+def key_of_pair(pair, arm):
+    """Return the fingerprint of the rows of a pair."""
+    settings = [params.load(SETTINGS).adapt.model_dump(), ARMS.get(arm)]
+    brains, network = [*PAIRS[pair], "mni"], STRANGERS[PAIRS[pair][0]]
+    return common.key(compare, settings=settings, brain_names=brains, networks=[network])
+
+
+def report(table, pairs):
+    """Write the tables."""
+
+
+def main():
+    """Do what is missing or stale, one after the other, then write the tables."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--pairs", action="store_true", help="two images against one")
+    parser.add_argument("--brains", nargs="+", choices=BRAINS, default=list(BRAINS))
+    given = parser.parse_args()
+    arms = [{"pair": pair, "arm": arm} for pair in PAIRS for arm in ("none", *ARMS)]
+    table = common.complete(
+        OUT / "stop_advice.csv",
+        [{"brain": brain} for brain in BRAINS],
+        key_of_rounds,
+        rounds,
+        given.report or given.pairs,
+        wanted=lambda job: job["brain"] in given.brains,
+    )
+    pairs = common.complete(
+        OUT / "stop_advice_pairs.csv",
+        arms,
+        key_of_pair,
+        compare,
+        given.report or not given.pairs,
+    )
+    report(table, pairs)
+
+
+if __name__ == "__main__":
+    main()
