@@ -1,6 +1,6 @@
 """Whether the advice to stop labelling holds, and whether a second image is worth more.
 
-    python benchmarks/stop_advice.py            # half an hour on two idle cores; current rows stay
+    python benchmarks/stop_advice.py            # hours on two busy cores; what is there stays
     python benchmarks/stop_advice.py --pairs    # two images with a slice each, or one with two
     python benchmarks/stop_advice.py --report   # the tables only
 
@@ -23,8 +23,9 @@ from common import ROOT, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import checkpoint, params
 from patchseg.adaptation.answers import calibrated
-from patchseg.adaptation.learning import train
 from patchseg.adaptation.choice import Profile, choose
+from patchseg.adaptation.learning import train
+from patchseg.adaptation.record import next_gain
 from patchseg.core import files
 from patchseg.core.provenance import fingerprint
 from patchseg.core.tissues import most_probable
@@ -32,11 +33,15 @@ from patchseg.images.brain import bounding_box
 from patchseg.inference.calibration import with_image
 from patchseg.inference.networks import load as load_network
 from patchseg.inference.views import fuse
-from patchseg.scoring.rows import keys
+from patchseg.scoring.rows import keys, note
 
 KEPT = ROOT / "build" / "stop_advice"
 """The networks of finished rounds: what was stopped goes on from there."""
 ROUNDS = 5
+WORTH = 0.005
+"""Dice that makes another slice worth the painting."""
+NOISE = 0.003
+"""Dice by which rounds differ that taught the same."""
 BRAINS = ("macaque-21mo", "mouse-fvb-2", "chimp", "macaque-4mo", "mouse-fvb-3", "chimp-t2")
 PAIRS = {
     "macaques": ("macaque-21mo", "macaque-4mo"),
@@ -98,11 +103,11 @@ def learn(one, network, slices, place):
     return load_network(weights), (kept["found"], Profile(kept["unsure"], kept["area"]))
 
 
-def rounds(brain):
+def measure(brain, rounds):
     """Label and learn one slice after the other: a row a round, 0 before any."""
     one, network = load(brain), load_network(weights_of(STRANGERS[brain]))
     slices, found, rows = [], [seen(network, one)], [{"round": 0}]
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, rounds + 1):
         slices += named(found[-1][1], 1, slices)
         place = KEPT / key_of_step(brain)[:8] / f"{brain}-{number}"
         network, last = learn(one, network, slices, place)
@@ -149,9 +154,9 @@ def key_of_step(brain):
     return common.key(learn, named, settings=settings, brain_names=names, networks=networks)
 
 
-def key_of_rounds(brain):
+def key(brain, rounds):
     """Return the fingerprint of the rows of a brain."""
-    return fingerprint(code=[rounds], settings=[key_of_step(brain), ROUNDS])
+    return fingerprint(code=[measure], settings=[key_of_step(brain), rounds])
 
 
 def key_of_pair(pair, arm):
@@ -161,8 +166,80 @@ def key_of_pair(pair, arm):
     return common.key(compare, settings=settings, brain_names=brains, networks=[network])
 
 
+def judged(table):
+    """Return what was said after each round, and what the next slice brought.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of `measure`; of a brain those of the longest run count.
+
+    Returns
+    -------
+    said : pandas.DataFrame
+        A row for each round after which another was made: `brain`, `round`, `moved`, `stop`,
+        `low`, `high`, `brought` and `key`.
+    """
+    enough, said = params.load(SETTINGS).adapt.enough, []
+    for brain, own in table.groupby("brain", sort=False):
+        own = own[own.rounds == own.rounds.max()].sort_values("round")
+        dice = own[["gm", "wm"]].mean(axis=1).tolist()
+        for number, row in enumerate(own.to_dict("records")):
+            if 0 < number < len(own) - 1:
+                low, high = next_gain({"changed": row["moved"]})
+                known = {name: row[name] for name in ("round", "moved", "key")}
+                known |= {"stop": row["moved"] <= enough, "low": low, "high": high}
+                gained = dice[number + 1] - dice[number], dice[number] - dice[number - 1]
+                known |= dict(zip(("brought", "before"), gained, strict=True))
+                said.append({"brain": brain} | known)
+    return pd.DataFrame(said)
+
+
+def record_of(said):
+    """Return lines that say how often the advice and the estimate held."""
+    stop, more = said.stop, said.brought > WORTH
+    within = (said.brought >= said.low - NOISE) & (said.brought <= said.high + NOISE)
+    return [
+        f"- *stop* was said after {stop.sum()} of {len(said)} rounds; another slice still brought"
+        f" more than {WORTH} after {(stop & more).sum()} of these",
+        f"- *go on* was said after {(~stop).sum()} rounds; another slice brought {WORTH} or less"
+        f" after {(~stop & ~more).sum()} of these",
+        f"- the estimate held after {within.sum()} of {len(said)} rounds (to {NOISE})",
+    ]
+
+
 def report(table, pairs):
-    """Write the tables."""
+    """Write the tables, and how often the advice held."""
+    parts = []
+    if len(table):
+        said = judged(table)
+        lines = [
+            [
+                row.brain,
+                str(row.round),
+                f"{row.before:+.3f}",
+                f"{row.moved:.3f}",
+                "stop" if row.stop else "go on",
+                f"{row.low:.3f} to {row.high:.3f}",
+                f"{row.brought:+.3f}",
+                row.key,
+            ]
+            for row in said.itertuples()
+        ]
+        head = ["brain", "labelled slices", "the last one brought", "share it moved", "advice"]
+        head += ["estimate of the next", "the next one brought", "key"]
+        parts += [note(table), common.markdown(head, lines), "\n".join(record_of(said)) + "\n"]
+    if len(pairs):
+        pairs = pairs.assign(dice=pairs[["gm", "wm"]].mean(axis=1))
+        wide = pairs.pivot_table("dice", ["pair", "brain"], "arm", sort=False)
+        head = ["pair", "scored on", *wide.columns, "key"]
+        lines = [
+            [*place, *map(common.number, row), keys(pairs[pairs.pair == place[0]])]
+            for place, row in zip(wide.index, wide.to_numpy(), strict=True)
+        ]
+        parts += [note(pairs), common.markdown(head, lines)]
+    if parts:
+        files.write_text(OUT / "stop_advice.md", "\n".join(parts))
 
 
 def main():
@@ -170,22 +247,19 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("--pairs", action="store_true", help="two images against one")
     parser.add_argument("--brains", nargs="+", choices=BRAINS, default=list(BRAINS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="slices of each brain")
     given = parser.parse_args()
-    arms = [{"pair": pair, "arm": arm} for pair in PAIRS for arm in ("none", *ARMS)]
     table = common.complete(
         OUT / "stop_advice.csv",
-        [{"brain": brain} for brain in BRAINS],
-        key_of_rounds,
-        rounds,
+        [{"brain": brain, "rounds": given.rounds} for brain in given.brains],
+        key,
+        measure,
         given.report or given.pairs,
-        wanted=lambda job: job["brain"] in given.brains,
+        stays=lambda row: True,
     )
+    arms = [{"pair": pair, "arm": arm} for pair in PAIRS for arm in ("none", *ARMS)]
     pairs = common.complete(
-        OUT / "stop_advice_pairs.csv",
-        arms,
-        key_of_pair,
-        compare,
-        given.report or not given.pairs,
+        OUT / "stop_advice_pairs.csv", arms, key_of_pair, compare, given.report or not given.pairs
     )
     report(table, pairs)
 

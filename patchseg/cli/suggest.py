@@ -1,6 +1,7 @@
 """The command `patchseg suggest`: which slices of new animals are worth labelling."""
 
 import os
+import re
 from itertools import count
 from pathlib import Path
 from shlex import quote
@@ -239,7 +240,7 @@ def _tell(done, weights):
 
 def _tell_next(done, given, how):
     """Print what to paint in, and the command that learns it."""
-    from patchseg.inference import library, outputs
+    from patchseg.inference import outputs
 
     pairs = []
     for found, image, labelled, files in done:
@@ -253,15 +254,41 @@ def _tell_next(done, given, how):
     again = ""
     for name, values in given.items():
         for value in values if isinstance(values, list) else [values]:
-            known = library.called(value) if name.endswith("weights") and value else value
+            known = _called(value) if name.endswith("weights") and value else value
             again += f" --{name} {quote(_short(known))}" if known is not None else ""
     again += " --nan-as-background" if how["nan_as_background"] else ""
     again += f" --extract {how['extract']}" if how["extract"] != "auto" else ""
     again += " --what brain" if how["what"] == "brain" else ""
     end = "_heads" if how["what"] == "brain" else ""
     print("then, with the ones that you worked on:")
-    name = library.free(outputs.stem(done[0].image), end)
+    name = _new_name(outputs.stem(done[0].image), end)
     print(f"patchseg adapt {' '.join(map(quote, pairs))}{again} --name {name}")
+
+
+def _called(weights):
+    """Return the name of weights that have one, else their path as it is."""
+    from patchseg.inference import library
+
+    named = {library.find(name).resolve(): name for name in library.names()}
+    return named.get(weights.resolve(), weights)
+
+
+def _new_name(stem, end):
+    """Make a name for new weights: of an image, and not taken.
+
+    Examples
+    --------
+    >>> _new_name("sub-01 (T1w)", "_heads")
+    'sub-01_T1w_heads'
+    """
+    from patchseg.inference import library
+
+    base = re.sub("[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:50] or "adapted"
+    return next(
+        name
+        for number in count(1)
+        if (name := f"{base}{end}{f'-{number}' if number > 1 else ''}") not in library.names()
+    )
 
 
 def _short(path):

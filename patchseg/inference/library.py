@@ -10,7 +10,6 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import count
 from pathlib import Path
 
 import platformdirs
@@ -153,25 +152,6 @@ def find(weights, below=None):
     if text not in names():
         raise InputError(_unknown(text))
     return _path(text)
-
-
-def called(path):
-    """Return the name of weights that have one, else their path as it is."""
-    named = {_path(name).resolve(): name for name in names()}
-    return named.get(Path(path).resolve(), path)
-
-
-def free(text, end=""):
-    """Make a name for new weights of any text: one that is not taken.
-
-    Examples
-    --------
-    >>> free("sub-01 (T1w)", "_heads")
-    'sub-01_T1w_heads'
-    """
-    base = re.sub("[^A-Za-z0-9_-]+", "_", text).strip("_-")[: 50 - len(end)] or "adapted"
-    tries = (f"{base}{end}{f'-{number}' if number > 1 else ''}" for number in count(1))
-    return next(name for name in tries if not _path(name).exists())
 
 
 def _unknown(text):
