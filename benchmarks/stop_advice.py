@@ -1,6 +1,7 @@
 """Whether the advice to stop labelling holds, and whether a second image is worth more.
 
     python benchmarks/stop_advice.py            # hours on two busy cores; what is there stays
+    python benchmarks/stop_advice.py --borders --rounds 8   # as with adapt --steps 0: minutes
     python benchmarks/stop_advice.py --pairs    # two images with a slice each, or one with two
     python benchmarks/stop_advice.py --report   # the tables only
 
@@ -22,7 +23,7 @@ from adaptation_tables import OUT
 from common import ROOT, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import checkpoint, params
-from patchseg.adaptation.answers import calibrated
+from patchseg.adaptation.answers import calibrated, learned_borders
 from patchseg.adaptation.choice import Profile, choose
 from patchseg.adaptation.learning import train
 from patchseg.adaptation.record import next_gain
@@ -30,8 +31,9 @@ from patchseg.core import files
 from patchseg.core.provenance import fingerprint
 from patchseg.core.tissues import most_probable
 from patchseg.images.brain import bounding_box
-from patchseg.inference.calibration import with_image
+from patchseg.inference.calibration import apply, features, with_image
 from patchseg.inference.networks import load as load_network
+from patchseg.inference.refine import refine
 from patchseg.inference.views import fuse
 from patchseg.scoring.rows import keys, note
 
@@ -103,20 +105,64 @@ def learn(one, network, slices, place):
     return load_network(weights), (kept["found"], Profile(kept["unsure"], kept["area"]))
 
 
-def measure(brain, rounds):
-    """Label and learn one slice after the other: a row a round, 0 before any."""
-    one, network = load(brain), load_network(weights_of(STRANGERS[brain]))
-    slices, found, rows = [], [seen(network, one)], [{"round": 0}]
+def by_training(brain):
+    """Return what teaches a network slices, in rounds; see `measure`."""
+    one, networks = load(brain), [load_network(weights_of(STRANGERS[brain]))]
+
+    def teach(slices):
+        if not slices:
+            return seen(networks[-1], one)
+        place = KEPT / key_of_step(brain)[:8] / f"{brain}-{len(slices)}"
+        network, found = learn(one, networks[-1], slices, place)
+        networks.append(network)
+        return found
+
+    return teach
+
+
+def by_borders(brain):
+    """Return what teaches slices as `patchseg adapt --steps 0` does: the network stays as it is."""
+    one, parent = load(brain), load_network(weights_of(STRANGERS[brain]))
+    box = bounding_box(one.mask)
+    ready, mask = one.normalised(parent.top)[box], one.mask[box]
+    pixel_mm = one.size_mm / parent.brain_pixels
+    fused = fuse(parent.model, ready, mask, one.voxel_mm, pixel_mm)
+    sharp = refine(ready, fused.probabilities, mask, one.voxel_mm)
+    found = features(ready, fused.probabilities, sharp, mask, one.voxel_mm, pixel_mm)
+    unsure = np.zeros(one.mask.shape)
+    unsure[box] = fused.uncertainty
+    profile = Profile(unsure.sum(axis=(0, 2)), one.mask.sum(axis=(0, 2)))
+    sharp, recipe = sharp[mask], params.load(SETTINGS).adapt
+
+    def teach(slices):
+        probable, labels = sharp, np.zeros(one.mask.shape, np.uint8)
+        if slices:
+            given = labelled(one, slices)
+            at = given.known[box][mask]
+            learned = learned_borders([(found[at], sharp[at])], [given], recipe, 0, guarded=False)
+            probable = apply(learned, found, sharp)
+        labels[one.mask] = most_probable(probable)
+        return labels, profile
+
+    return teach
+
+
+def measure(brain, rounds, learned):
+    """Label and learn one slice after the other: a row a round, 0 before any.
+
+    `learned` is 'all', or 'borders' as with ``--steps 0``.
+    """
+    one, slices, rows = load(brain), [], [{"round": 0}]
+    teach = by_borders(brain) if learned == "borders" else by_training(brain)
+    found = [teach(slices)]
     for number in range(1, rounds + 1):
         slices += named(found[-1][1], 1, slices)
-        place = KEPT / key_of_step(brain)[:8] / f"{brain}-{number}"
-        network, last = learn(one, network, slices, place)
+        found.append(teach(slices))
         row = {"round": number, "slice": slices[-1]}
-        row["moved"] = round(float(moved(found[-1][0], last[0])), 4)
-        new = dice(labelled(one, slices[-1:]), found[-1][0])
+        row["moved"] = round(float(moved(found[-2][0], found[-1][0])), 4)
+        new = dice(labelled(one, slices[-1:]), found[-2][0])
         row["new_slice"] = round(float(np.mean(new)), 4)
         rows.append(row)
-        found.append(last)
         print(time.strftime("%H:%M"), brain, row, flush=True)
     scored = without(one, slices)
     for row, (labels, _) in zip(rows, found, strict=True):
@@ -154,9 +200,9 @@ def key_of_step(brain):
     return common.key(learn, named, settings=settings, brain_names=names, networks=networks)
 
 
-def key(brain, rounds):
+def key(brain, rounds, learned):
     """Return the fingerprint of the rows of a brain."""
-    return fingerprint(code=[measure], settings=[key_of_step(brain), rounds])
+    return fingerprint(code=[measure], settings=[key_of_step(brain), rounds, learned])
 
 
 def key_of_pair(pair, arm):
@@ -177,11 +223,11 @@ def judged(table):
     Returns
     -------
     said : pandas.DataFrame
-        A row for each round after which another was made: `brain`, `round`, `moved`, `stop`,
-        `low`, `high`, `brought` and `key`.
+        A row for each round after which another was made: `learned`, `brain`, `round`, `moved`,
+        `stop`, `low`, `high`, `brought`, `before` (what the slice of this round brought), `key`.
     """
     enough, said = params.load(SETTINGS).adapt.enough, []
-    for brain, own in table.groupby("brain", sort=False):
+    for (learned, brain), own in table.groupby(["learned", "brain"], sort=False):
         own = own[own.rounds == own.rounds.max()].sort_values("round")
         dice = own[["gm", "wm"]].mean(axis=1).tolist()
         for number, row in enumerate(own.to_dict("records")):
@@ -191,7 +237,7 @@ def judged(table):
                 known |= {"stop": row["moved"] <= enough, "low": low, "high": high}
                 gained = dice[number + 1] - dice[number], dice[number] - dice[number - 1]
                 known |= dict(zip(("brought", "before"), gained, strict=True))
-                said.append({"brain": brain} | known)
+                said.append({"learned": learned, "brain": brain} | known)
     return pd.DataFrame(said)
 
 
@@ -215,6 +261,7 @@ def report(table, pairs):
         said = judged(table)
         lines = [
             [
+                row.learned,
                 row.brain,
                 str(row.round),
                 f"{row.before:+.3f}",
@@ -226,7 +273,14 @@ def report(table, pairs):
             ]
             for row in said.itertuples()
         ]
-        head = ["brain", "labelled slices", "the last one brought", "share it moved", "advice"]
+        head = [
+            "learned",
+            "brain",
+            "labelled slices",
+            "the last one brought",
+            "share it moved",
+            "advice",
+        ]
         head += ["estimate of the next", "the next one brought", "key"]
         parts += [note(table), common.markdown(head, lines), "\n".join(record_of(said)) + "\n"]
     if len(pairs):
@@ -248,10 +302,12 @@ def main():
     parser.add_argument("--pairs", action="store_true", help="two images against one")
     parser.add_argument("--brains", nargs="+", choices=BRAINS, default=list(BRAINS))
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="slices of each brain")
+    parser.add_argument("--borders", action="store_true", help="only --steps 0")
     given = parser.parse_args()
+    learned = "borders" if given.borders else "all"
     table = common.complete(
         OUT / "stop_advice.csv",
-        [{"brain": brain, "rounds": given.rounds} for brain in given.brains],
+        [{"brain": name, "rounds": given.rounds, "learned": learned} for name in given.brains],
         key,
         measure,
         given.report or given.pairs,

@@ -189,4 +189,5 @@ def outlook(weights=None):
     if gain is None:
         why = "nothing was learned" if "adapted_to" in card else "no slice was learned yet"
         return f"what a slice will bring is not known: {why}"
-    return f"another slice may bring {gain[0]:.3f} to {gain[1]:.3f} of Dice"
+    least, most = gain
+    return f"another slice may bring {f'{least:.3f} to' if least else 'up to'} {most:.3f} of Dice"

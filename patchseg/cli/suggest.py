@@ -210,7 +210,7 @@ def _picture(found, source):
     else:
         shown, outlined = brain.normalise(data, guess > 0), slices.each
     rows = [
-        (number, f"{found.plane} {name}", why)
+        (number, f"{found.plane} {name}: {why}")
         for number, name, why in zip(found.slices, found.names(), found.reasons, strict=True)
     ]
     voxel_mm = grid.voxel_size_mm(affine)
@@ -260,7 +260,7 @@ def _tell_next(done, given, how):
     again += f" --extract {how['extract']}" if how["extract"] != "auto" else ""
     again += " --what brain" if how["what"] == "brain" else ""
     end = "_heads" if how["what"] == "brain" else ""
-    print("then, with the ones that you worked on:")
+    print(f"then, with the {'one' if len(pairs) == 2 else 'ones'} that you worked on:")
     name = _new_name(outputs.stem(done[0].image), end)
     print(f"patchseg adapt {' '.join(map(quote, pairs))}{again} --name {name}")
 

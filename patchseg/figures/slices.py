@@ -198,8 +198,8 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
         Entropy, 0 certain, 1 no idea; marked from `FAINT`.
     voxel_mm : tuple of three float
     axis : {'sagittal', 'coronal', 'axial'}
-    slices : list of (int, str, str)
-        Number of each, its name, and why it is suggested.
+    slices : list of (int, str)
+        Number of each, and a title for its row.
 
     Returns
     -------
@@ -207,11 +207,11 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
     """
     around, drawn = (image > DARK) | (found > 0), []
     cut = Cut(around, voxel_mm, axis, 1, (ROW_PX // 3, 340))
-    for at, name, why in slices:
+    for at, title in slices:
         bare = grey(cut(image, at), cut.size)
         lines = with_lines(bare, outlined(cut(found, at)))
-        tiles = [(name, with_lines(bare, [])), ("what the network finds", lines)]
-        drawn.append(([*tiles, (why, _marked(bare, cut(unsure, at)))], cut.ends))
+        tiles = [("", with_lines(bare, [])), (title, lines), ("", _marked(bare, cut(unsure, at)))]
+        drawn.append((tiles, cut.ends))
     figure = _sheet(drawn)
     if outlined is each:
         legend(figure, loc="lower left")
