@@ -65,6 +65,8 @@ def suggest(
     """Say which slices to label, and why: where the network is unsure, and not near labelled ones.
 
     Of several images it says which one the network knows least, and names the best slices of all.
+    NAME_labels beside an image, in its place among the images, counts as --labelled: the pairs that
+    adapt takes can be given as they are.
 
     Writes for each image with such a slice NAME_labels.nii.gz on the image's grid, to paint in (1
     CSF, 2 GM, 3 WM, 0 not labelled): empty, or what is --labelled already; NAME_proposal.nii.gz,
@@ -85,11 +87,11 @@ def suggest(
     """
     from patchseg.inference import inputs
 
-    images = inputs.find(images)
+    typed, images = images, inputs.find(images)
     for folder in {out or image.parent for image in images}:
         check_writable(folder)
     _check_names(images, out)
-    labelled = _of_each(images, labelled or [])
+    labelled = _of_each(images, [*(labelled or []), *_beside(images, typed)])
     own = {"mask": mask, "labels": labels, "extract": extract, "brain_weights": brain_weights}
     check_brain(what, own)
     options.compute_with(threads)
@@ -109,10 +111,11 @@ def suggest(
         begun = labelled[number]
         if begun and not one.slices and labels != "tissues":
             begun = files.labels  # one coding for all that is learned
-        done.append(_Done(one, images[number], begun, files))
+        brain = mask[number] if mask else None
+        done.append(_Done(one, images[number], begun, brain, files))
         _write(done[-1], reading)
     _tell(done, weights)
-    given = {"weights": weights, "mask": mask, "brain-weights": brain_weights, "volume": volume}
+    given = {"weights": weights, "brain-weights": brain_weights, "volume": volume}
     _tell_next(done, given, {"what": what, "extract": extract} | reading)
 
 
@@ -125,11 +128,12 @@ class _Files(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """An image that was looked at: what is suggested, what is labelled, its files."""
+    """An image that was looked at: what is suggested, what is labelled, its mask and files."""
 
     found: object
     image: Path
     labelled: Path | None
+    mask: Path | None
     files: _Files
 
 
@@ -146,10 +150,19 @@ def _check_names(images, out):
         )
 
 
+def _beside(images, typed):
+    """Return the files to paint in that stand among the images, by their names."""
+    from patchseg.inference import outputs
+
+    others = [path for path in typed if path.is_file() and path not in images]
+    return [path for path in others if outputs.stem(path).endswith("_labels")]
+
+
 def _of_each(images, labelled):
     """Return the label image of each image, None where there is none."""
     from patchseg.inference import inputs, outputs
 
+    labelled = list(dict.fromkeys(labelled))
     stems = [outputs.stem(image) for image in images]
     named = [(inputs.painted(path) or ("", ""))[1] for path in labelled]
     if len(set(stems)) == len(stems) and len(set(named)) == len(named) and set(named) <= set(stems):
@@ -186,7 +199,7 @@ def _write(done, reading):
     from patchseg import figures
     from patchseg.images import volume
 
-    found, image, labelled, files = done
+    found, image, labelled, _, files = done
     if not files.labels.exists() and (found.slices or labelled == files.labels):
         volume.write(found.labelled(), files.labels)
     if found.slices:
@@ -242,8 +255,9 @@ def _tell_next(done, given, how):
     """Print what to paint in, and the command that learns it."""
     from patchseg.inference import outputs
 
-    pairs = []
-    for found, image, labelled, files in done:
+    pairs, masks = [], []
+    for found, image, labelled, mask, files in done:
+        masks += [mask] if mask and (found.slices or labelled) else []
         if found.slices:
             labels, proposal, picture = map(_short, files)
             print(f"paint in {labels}, or correct {proposal}; see {picture}")
@@ -251,11 +265,10 @@ def _tell_next(done, given, how):
             pairs += [_short(image), proposal if how["what"] == "brain" else labels]
         elif labelled:
             pairs += [_short(image), _short(labelled)]
-    again = ""
-    for name, values in given.items():
-        for value in values if isinstance(values, list) else [values]:
-            known = _called(value) if name.endswith("weights") and value else value
-            again += f" --{name} {quote(_short(known))}" if known is not None else ""
+    again = "".join(f" --mask {quote(_short(mask))}" for mask in masks)
+    for name, value in given.items():
+        known = _called(value) if name.endswith("weights") and value else value
+        again += f" --{name} {quote(_short(known))}" if known is not None else ""
     again += " --nan-as-background" if how["nan_as_background"] else ""
     again += f" --extract {how['extract']}" if how["extract"] != "auto" else ""
     again += " --what brain" if how["what"] == "brain" else ""
