@@ -50,7 +50,13 @@ PAIRS = {
     "mice": ("mouse-fvb-2", "mouse-fvb-3", "mouse-fvb-4"),
 }
 """Two brains to label, and a third one, if there is one, only to score."""
-ARMS = {"one slice each": (1, 1), "two of the first": (2, 0), "two of the second": (0, 2)}
+ARMS = {
+    "none": (0, 0),
+    "one slice each": (1, 1),
+    "two of the first": (2, 0),
+    "two of the second": (0, 2),
+}
+"""How many slices of the first and of the second are learned."""
 
 
 def seen(network, one):
@@ -120,9 +126,18 @@ def by_training(brain):
     return teach
 
 
-def by_borders(brain):
-    """Return what teaches slices as `patchseg adapt --steps 0` does: the network stays as it is."""
-    one, parent = load(brain), load_network(weights_of(STRANGERS[brain]))
+@cache
+def evidence_of(brain, network):
+    """Return what a network finds in each voxel of a brain, as `with_image` and `evidence` do it.
+
+    Returns
+    -------
+    profile : Profile
+    found : (n, 14) ndarray of float32
+    sharp : (n, 3) ndarray of float32
+        `features` and refined probabilities of the voxels of the brain.
+    """
+    one, parent = load(brain), load_network(weights_of(network))
     box = bounding_box(one.mask)
     ready, mask = one.normalised(parent.top)[box], one.mask[box]
     pixel_mm = one.size_mm / parent.brain_pixels
@@ -132,17 +147,40 @@ def by_borders(brain):
     unsure = np.zeros(one.mask.shape)
     unsure[box] = fused.uncertainty
     profile = Profile(unsure.sum(axis=(0, 2)), one.mask.sum(axis=(0, 2)))
-    sharp, recipe = sharp[mask], params.load(SETTINGS).adapt
+    return profile, found, sharp[mask]
+
+
+def borders_of(slices, network):
+    """Return what slices of brains teach of their borders, None for no slices.
+
+    `slices` is a dict of list of int by the name of the brain.
+    """
+    given, parts = [], []
+    for brain, numbers in slices.items():
+        if numbers:
+            given.append(labelled(load(brain), numbers))
+            at = given[-1].known[load(brain).mask]
+            parts.append([part[at] for part in evidence_of(brain, network)[1:]])
+    recipe = params.load(SETTINGS).adapt
+    return learned_borders(parts, given, recipe, 0, guarded=False) if given else None
+
+
+def with_borders(brain, network, borders):
+    """Return the labels that a network finds in a brain with these borders."""
+    _, found, sharp = evidence_of(brain, network)
+    labels = np.zeros(load(brain).mask.shape, np.uint8)
+    probable = apply(borders, found, sharp) if borders else sharp
+    labels[load(brain).mask] = most_probable(probable)
+    return labels
+
+
+def by_borders(brain):
+    """Return what teaches slices as `patchseg adapt --steps 0` does: the network stays as it is."""
+    network = STRANGERS[brain]
 
     def teach(slices):
-        probable, labels = sharp, np.zeros(one.mask.shape, np.uint8)
-        if slices:
-            given = labelled(one, slices)
-            at = given.known[box][mask]
-            learned = learned_borders([(found[at], sharp[at])], [given], recipe, 0, guarded=False)
-            probable = apply(learned, found, sharp)
-        labels[one.mask] = most_probable(probable)
-        return labels, profile
+        borders = borders_of({brain: slices}, network)
+        return with_borders(brain, network, borders), evidence_of(brain, network)[0]
 
     return teach
 
@@ -170,26 +208,24 @@ def measure(brain, rounds, learned):
     return rows
 
 
-@cache
-def named_of(pair):
-    """Return the two first slices of each brain to label, by the network as it is."""
-    parent = load_network(weights_of(STRANGERS[PAIRS[pair][0]]))
-    return [named(seen(parent, load(name))[1], 2) for name in PAIRS[pair][:2]]
-
-
-def compare(pair, arm):
-    """Learn the slices of one arm and score all brains where nobody labels: a row a brain."""
-    parent, both = load_network(weights_of(STRANGERS[PAIRS[pair][0]])), named_of(pair)
-    counts = ARMS.get(arm, (0, 0))
-    given = [
-        labelled(load(name), slices[:count])
-        for name, slices, count in zip(PAIRS[pair], both, counts, strict=False)
-        if count
-    ]
-    network, rows = taught(given, parent) if given else parent, []
-    for name, slices in zip(PAIRS[pair], [*both, []], strict=False):
-        gm, wm = dice(without(load(name), slices), seen(network, load(name))[0])
-        rows.append({"brain": name, "gm": round(float(gm), 4), "wm": round(float(wm), 4)})
+def compare(pair, learned):
+    """Learn the slices of each arm and score all brains where nobody labels: a row a brain."""
+    network = STRANGERS[PAIRS[pair][0]]
+    both = {name: named(evidence_of(name, network)[0], 2) for name in PAIRS[pair][:2]}
+    parent, rows = load_network(weights_of(network)), []
+    for arm, counts in ARMS.items():
+        slices = {name: both[name][:count] for name, count in zip(both, counts, strict=True)}
+        if learned == "borders":
+            borders = borders_of(slices, network)
+            found = {name: with_borders(name, network, borders) for name in PAIRS[pair]}
+        else:
+            given = [labelled(load(name), own) for name, own in slices.items() if own]
+            student = taught(given, parent) if given else parent
+            found = {name: seen(student, load(name))[0] for name in PAIRS[pair]}
+        for name, labels in found.items():
+            gm, wm = dice(without(load(name), both.get(name, [])), labels)
+            row = {"arm": arm, "brain": name, "gm": round(float(gm), 4), "wm": round(float(wm), 4)}
+            rows.append(row)
     return rows
 
 
@@ -205,9 +241,9 @@ def key(brain, rounds, learned):
     return fingerprint(code=[measure], settings=[key_of_step(brain), rounds, learned])
 
 
-def key_of_pair(pair, arm):
+def key_of_pair(pair, learned):
     """Return the fingerprint of the rows of a pair."""
-    settings = [params.load(SETTINGS).adapt.model_dump(), ARMS.get(arm)]
+    settings = [params.load(SETTINGS).adapt.model_dump(), ARMS, learned]
     brains, network = [*PAIRS[pair], "mni"], STRANGERS[PAIRS[pair][0]]
     return common.key(compare, settings=settings, brain_names=brains, networks=[network])
 
@@ -285,12 +321,10 @@ def report(table, pairs):
         parts += [note(table), common.markdown(head, lines), "\n".join(record_of(said)) + "\n"]
     if len(pairs):
         pairs = pairs.assign(dice=pairs[["gm", "wm"]].mean(axis=1))
-        wide = pairs.pivot_table("dice", ["pair", "brain"], "arm", sort=False)
-        head = ["pair", "scored on", *wide.columns, "key"]
-        lines = [
-            [*place, *map(common.number, row), keys(pairs[pairs.pair == place[0]])]
-            for place, row in zip(wide.index, wide.to_numpy(), strict=True)
-        ]
+        head, lines = ["learned", "pair", "scored on", *ARMS, "key"], []
+        for place, own in pairs.groupby(["learned", "pair", "brain"], sort=False):
+            scores = own.set_index("arm").dice
+            lines.append([*place, *[common.number(scores[arm]) for arm in ARMS], keys(own)])
         parts += [note(pairs), common.markdown(head, lines)]
     if parts:
         files.write_text(OUT / "stop_advice.md", "\n".join(parts))
@@ -313,9 +347,13 @@ def main():
         given.report or given.pairs,
         stays=lambda row: True,
     )
-    arms = [{"pair": pair, "arm": arm} for pair in PAIRS for arm in ("none", *ARMS)]
     pairs = common.complete(
-        OUT / "stop_advice_pairs.csv", arms, key_of_pair, compare, given.report or not given.pairs
+        OUT / "stop_advice_pairs.csv",
+        [{"pair": pair, "learned": learned} for pair in PAIRS],
+        key_of_pair,
+        compare,
+        given.report or not given.pairs,
+        stays=lambda row: True,
     )
     report(table, pairs)
 

@@ -221,7 +221,7 @@ def _picture(found, source):
     if found.whole_head:
         shown, guess, outlined = np.clip(head.scaled(data), 0, 1), guess == 1, slices.outline
     else:
-        shown, outlined = brain.normalise(data, guess > 0), slices.each
+        shown, outlined = brain.normalise(data, guess > 0), slices.nested
     rows = [
         (number, f"{found.plane} {name}: {why}")
         for number, name, why in zip(found.slices, found.names(), found.reasons, strict=True)

@@ -193,7 +193,7 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
     found : (x, y, z) ndarray
         What was found in it.
     outlined : callable
-        Takes a slice of that and returns its lines: `each` of labels, `outline` of a mask.
+        Takes a slice of that and returns its lines: `nested` of labels, `outline` of a mask.
     unsure : (x, y, z) ndarray of float
         Entropy, 0 certain, 1 no idea; marked from `FAINT`.
     voxel_mm : tuple of three float
@@ -213,7 +213,7 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
         tiles = [("", with_lines(bare, [])), (title, lines), ("", _marked(bare, cut(unsure, at)))]
         drawn.append((tiles, cut.ends))
     figure = _sheet(drawn)
-    if outlined is each:
+    if outlined is nested:
         legend(figure, loc="lower left")
     height = figure.bbox.height
     bar = figure.add_axes((0.66, 20 / height, 0.28, 8 / height))
