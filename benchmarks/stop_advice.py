@@ -45,6 +45,8 @@ WORTH = 0.005
 NOISE = 0.003
 """Dice by which rounds differ that taught the same."""
 BRAINS = ("macaque-21mo", "mouse-fvb-2", "chimp", "macaque-4mo", "mouse-fvb-3", "chimp-t2")
+SETTLE = BRAINS[:3]
+"""The half of the brains on which a threshold is settled; it is judged on the others."""
 PAIRS = {
     "macaques": ("macaque-21mo", "macaque-4mo"),
     "mice": ("mouse-fvb-2", "mouse-fvb-3", "mouse-fvb-4"),
@@ -281,12 +283,30 @@ def record_of(said):
     """Return lines that say how often the advice and the estimate held."""
     stop, more = said.stop, said.brought > WORTH
     within = (said.brought >= said.low - NOISE) & (said.brought <= said.high + NOISE)
+    share = (said.brought / said.moved).quantile([0.1, 0.5, 0.9])
     return [
         f"- *stop* was said after {stop.sum()} of {len(said)} rounds; another slice still brought"
         f" more than {WORTH} after {(stop & more).sum()} of these",
         f"- *go on* was said after {(~stop).sum()} rounds; another slice brought {WORTH} or less"
         f" after {(~stop & ~more).sum()} of these",
         f"- the estimate held after {within.sum()} of {len(said)} rounds (to {NOISE})",
+        f"- what the next slice brought, as a share of what the last round moved: median"
+        f" {share[0.5]:.2f}, eight of ten from {share[0.1]:.2f} to {share[0.9]:.2f}",
+    ]
+
+
+def settled(said):
+    """Say what share moved tells best on half of the brains, and how well it does on the others."""
+    more, mine = said.brought > WORTH, said.brain.isin(SETTLE)
+    if mine.all() or not mine.any():
+        return []
+    right = {share: (said.moved > share) == more for share in np.arange(0.005, 0.105, 0.005)}
+    best = max(right, key=lambda share: (right[share][mine].sum(), -share))
+    return [
+        f"- settled on {', '.join(SETTLE)}: stop at {best:.3f} is right after"
+        f" {right[best][mine].sum()} of {mine.sum()} rounds, and on the other brains after"
+        f" {right[best][~mine].sum()} of {(~mine).sum()}; always saying *stop* would be there after"
+        f" {(~more)[~mine].sum()}"
     ]
 
 
@@ -318,7 +338,10 @@ def report(table, pairs):
             "advice",
         ]
         head += ["estimate of the next", "the next one brought", "key"]
-        parts += [note(table), common.markdown(head, lines), "\n".join(record_of(said)) + "\n"]
+        parts += [note(table), common.markdown(head, lines)]
+        for learned, own in said.groupby("learned", sort=False):
+            held = [*record_of(own), *settled(own)]
+            parts.append("\n".join([f"Learned {learned}:\n", *held]) + "\n")
     if len(pairs):
         pairs = pairs.assign(dice=pairs[["gm", "wm"]].mean(axis=1))
         head, lines = ["learned", "pair", "scored on", *ARMS, "key"], []
