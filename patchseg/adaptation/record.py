@@ -12,6 +12,8 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 from patchseg.inference import library, resemblance
 
+NEXT = (0.0, 1.0)
+"""What another slice brings at least and at most (Dice), as shares of what the last round moved."""
 INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
 """What the new card takes over from the parent's: how to use the network, not its scores."""
 
@@ -116,7 +118,7 @@ def _changed(first, last):
 
 
 def still_pays(weights, enough=None):
-    """Say whether labelling another slice is likely to pay.
+    """Say whether labelling another slice is likely to pay, and what it may bring.
 
     It does while the last round still moved much of the brain to another tissue.
 
@@ -145,7 +147,47 @@ def still_pays(weights, enough=None):
     pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
     what = "the brain" if found.get("what") == "brain" else "grey and white matter"
     how = f"what was learned moved {found['changed']:.1%} of {what}"
-    return (
-        pays,
-        f"{how}; label another slice" if pays else f"{how}: another slice will hardly help",
-    )
+    advice = "; label another slice" if pays else ": another slice will hardly help"
+    return pays, f"{how}{advice} ({outlook(weights)})"
+
+
+def next_gain(card):
+    """Return the least and the most Dice that another slice is likely to bring, or None.
+
+    Labels of which a share was moved to another tissue cannot be better or worse than before by
+    more than that share (of masks of one size, where Dice is their overlap). What the next slice
+    brings is taken to be no more than what the last round may have brought.
+
+    Parameters
+    ----------
+    card : dict
+        Of adapted weights; None is returned for others, and where nothing was kept.
+
+    Returns
+    -------
+    gain : tuple of two float, or None
+    """
+    if "changed" not in card or card.get("kept") == "parent":
+        return None
+    return tuple(round(share * card["changed"], 4) for share in NEXT)
+
+
+def outlook(weights=None):
+    """Say what another slice is likely to bring, judged by the last round (see `next_gain`).
+
+    Parameters
+    ----------
+    weights : str or Path, optional
+        Those of the package unless given; or their name.
+
+    Returns
+    -------
+    said : str
+    """
+    card = checkpoint.read_card(library.find(weights) or checkpoint.SHIPPED)
+    gain = next_gain(card)
+    if gain is None:
+        why = "nothing was learned" if "adapted_to" in card else "no slice was learned yet"
+        return f"what a slice will bring is not known: {why}"
+    least, most = gain
+    return f"another slice may bring {f'{least:.3f} to' if least else 'up to'} {most:.3f} of Dice"

@@ -1,6 +1,6 @@
 """Which slices of a new animal are worth labelling."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +8,9 @@ import numpy as np
 from patchseg import patching
 from patchseg.adaptation import brain_labels
 from patchseg.adaptation.brain_labels import BRAIN, OTHER
+from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.core.errors import InputError
+from patchseg.core.progress import progress
 from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.datasets.labelled import painted
 from patchseg.datasets.labels import PLAIN, coding, from_codes
@@ -17,47 +19,62 @@ from patchseg.images.volume import name_of, read_labels
 from patchseg.inference import mask as masks
 from patchseg.inference import segmentation
 
-REACH = 0.12
-"""A labelled slice teaches another by exp(-d² / 2 REACH²); d is a share of the brain's length."""
-LEAST_BRAIN = 0.3
-"""A slice with less brain than this share of the largest one is not suggested: little to learn."""
 TAKEN = 0.1
 """Labels that fill this share of a slice across the painted plane count as labelling it."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What to label.
+    """What to label in an image.
 
     Attributes
     ----------
+    image : str
+        Its name.
     plane : {'sagittal', 'coronal', 'axial'}
     slices : list of int
-        Numbers along the RAS+ axis of the plane, best first.
+        Numbers along the RAS+ axis of the plane, best first; empty if those of other images are
+        worth more.
     voxels : list of (axis, index)
         The same as an editor shows them: 'i', 'j' or 'k' of the file, and the voxel from 0.
     uncertainty : list of float
         Mean entropy of each slice, 0 certain, 1 no idea.
-    result : patchseg.inference.result.Result or patchseg.inference.mask.Mask
-        Of the network as it is.
+    reasons : list of str
+        Why each slice is suggested, in words (see `choice.why`).
+    gains : list of float
+        Share of all uncertainty that each slice is near to and no earlier one is; the slices of
+        several images are to be labelled in the order of these, largest first.
+    mean_uncertainty : float
+        Mean entropy of the brain: how little the network knows it.
+    labelled_slices : int
+        How many slices of the plane are labelled already.
     guess : nibabel image, uint8
-        The same as somebody would label it, on the grid of the input.
+        What the network finds, as somebody would label it, on the grid of the input.
+    unsure : (x, y, z) ndarray of float16
+        Entropy of each voxel, in RAS+ order.
+    whole_head : bool
+        Whether it is the mask of a brain in a head that is to be labelled.
     so_far : (x, y, z) ndarray of uint8, or None
         What is labelled already, in RAS+ order.
+    result : patchseg.inference.result.Result or patchseg.inference.mask.Mask, or None
+        Of the network as it is; None if there are several images, of which it would fill the
+        memory.
     """
 
+    image: str
     plane: str
     slices: list
     voxels: list
     uncertainty: list
-    result: segmentation.Result | masks.Mask
+    reasons: list
+    gains: list
+    mean_uncertainty: float
+    labelled_slices: int
     guess: nib.spatialimages.SpatialImage
-    so_far: np.ndarray | None = None
-
-    @property
-    def whole_head(self):
-        """Whether it is the mask of a brain in a head that is to be labelled."""
-        return isinstance(self.result, masks.Mask)
+    unsure: np.ndarray = field(repr=False)
+    whole_head: bool = False
+    so_far: np.ndarray | None = field(default=None, repr=False)
+    result: segmentation.Result | masks.Mask | None = None
 
     def names(self):
         """Return the slices as an editor shows them, best first: for example 'j = 57'."""
@@ -102,15 +119,16 @@ def suggest(
 
     Parameters
     ----------
-    image : nibabel image, str or Path
+    image : nibabel image, str or Path, or a list of them
     slices : int
-        How many.
+        How many, of all images together.
     weights : str or Path, optional
         Those of the package unless given.
     mask : nibabel image, str or Path, optional
-        Of the brain.
+        Of the brain; of several images a list, None where there is none.
     labelled : nibabel image, str or Path, optional
-        What is labelled already; other slices are suggested.
+        What is labelled already; other slices are suggested. Of several images a list, None where
+        nothing is labelled.
     labels : str
         What its values mean (see `patchseg.adapt`).
     volume : int, optional
@@ -118,44 +136,47 @@ def suggest(
     nan_as_background, extract, brain_weights
         See `patchseg.segment`.
     plane : {'sagittal', 'coronal', 'axial'}, optional
-        The one with the finest pixels unless given; coronal if they are all alike.
+        The one with the finest pixels of each image unless given; coronal if they are all alike.
     threads, precision
         See `patchseg.segment`.
 
     Returns
     -------
-    suggestion : Suggestion
+    suggestion : Suggestion, or a list of them
+        Of a list of images one for each, that of which the network knows least first.
 
     Raises
     ------
     InputError
-        See `patchseg.segment`; or if the brain has fewer slices than are wanted.
+        See `patchseg.segment`; or if the brains have fewer slices than are wanted, or lists differ
+        in length.
 
     Notes
     -----
     Slices are chosen one after the other so that the sum over all slices of uncertainty times the
     nearness of the nearest labelled slice grows most (facility location; greedy is within 1 - 1/e
-    of the best choice, Nemhauser 1978).
+    of the best choice, Nemhauser 1978). See `choice.choose` for several images.
     """
     _check_plane(plane)
-    result = segmentation.segment(
-        image,
-        mask,
-        weights,
-        volume=volume,
-        nan_as_background=nan_as_background,
-        extract=extract,
-        brain_weights=brain_weights,
-        threads=threads,
-        precision=precision,
-    )
-    so_far = None
-    if labelled is not None:
-        values = _on_grid_of(result.dseg, labelled, name_of(image))
-        known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
-        so_far = np.where(is_tissue(known), known, 0).astype(np.uint8)
-    inside = ras(result.dseg)[0] > 0
-    return _suggestion(result, result.dseg, inside, slices, plane, so_far)
+
+    def look(one, brain, painted_so_far):
+        result = segmentation.segment(
+            one,
+            brain,
+            weights,
+            volume=volume,
+            nan_as_background=nan_as_background,
+            extract=extract,
+            brain_weights=brain_weights,
+            threads=threads,
+            precision=precision,
+        )
+        so_far = None
+        if painted_so_far is not None:
+            so_far = _tissues_so_far(result.dseg, one, painted_so_far, labels)
+        return _seen(name_of(one), result, result.dseg, plane, so_far)
+
+    return _over(look, slices, image, {"masks": mask, "label images": labelled})
 
 
 def suggest_brain(
@@ -174,46 +195,59 @@ def suggest_brain(
 
     Parameters
     ----------
-    image : nibabel image, str or Path
+    image : nibabel image, str or Path, or a list of them
         Of a whole head.
     weights : str or Path, optional
         Of a network that finds the brain; those of the package unless given.
     labelled : nibabel image, str or Path, optional
-        What is corrected already (see `brain_labels.read`).
+        What is corrected already (see `brain_labels.read`); of several images a list, None where
+        nothing is.
     slices, volume, nan_as_background, plane, threads, precision
         See `suggest`.
 
     Returns
     -------
-    suggestion : Suggestion
+    suggestion : Suggestion, or a list of them
         Its `guess` is 1 in the brain and 2 in all else.
 
     Raises
     ------
     InputError
-        See `patchseg.extract`; or if the brain has fewer slices than are wanted.
+        See `patchseg.extract`; or if the brains have fewer slices than are wanted, or lists differ
+        in length.
     """
     _check_plane(plane)
-    result = masks.extract(
-        image,
-        weights,
-        always=True,
-        volume=volume,
-        nan_as_background=nan_as_background,
-        threads=threads,
-        precision=precision,
-    )
-    so_far, inside = None, ras(result.mask, None)[0] > 0
-    if labelled is not None:
-        values = _on_grid_of(result.mask, labelled, name_of(image))
-        so_far, _ = brain_labels.meaning(values, name_of(labelled))
-    guess = like(np.where(inside, BRAIN, OTHER).astype(np.uint8), result.mask)
-    return _suggestion(result, guess, inside, slices, plane, so_far)
+
+    def look(one, painted_so_far):
+        result = masks.extract(
+            one,
+            weights,
+            always=True,
+            volume=volume,
+            nan_as_background=nan_as_background,
+            threads=threads,
+            precision=precision,
+        )
+        so_far, inside = None, ras(result.mask, None)[0] > 0
+        if painted_so_far is not None:
+            values = _on_grid_of(result.mask, painted_so_far, name_of(one))
+            so_far, _ = brain_labels.meaning(values, name_of(painted_so_far))
+        guess = like(np.where(inside, BRAIN, OTHER).astype(np.uint8), result.mask)
+        return _seen(name_of(one), result, guess, plane, so_far)
+
+    return _over(look, slices, image, {"label images": labelled})
 
 
 def _check_plane(plane):
     if plane not in (None, *AXES):
         raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
+
+
+def _tissues_so_far(dseg, image, labelled, labels):
+    """Return what is labelled already of tissues: (x, y, z) uint8, 0 where nothing is."""
+    values = _on_grid_of(dseg, labelled, name_of(image))
+    known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
+    return np.where(is_tissue(known), known, 0).astype(np.uint8)
 
 
 def _on_grid_of(own, labelled, name):
@@ -224,17 +258,95 @@ def _on_grid_of(own, labelled, name):
     return values
 
 
-def _suggestion(result, guess, inside, slices, plane, so_far):
-    """Choose slices of what was found: `inside` is the brain (x, y, z), the others as there."""
+@dataclass(frozen=True)
+class _Seen:
+    """What a network says of an image before slices are chosen: see `Suggestion`, `Profile`."""
+
+    image: str
+    guess: nib.spatialimages.SpatialImage
+    unsure: np.ndarray
+    so_far: np.ndarray | None
+    profile: Profile
+    csf: np.ndarray | None
+    result: segmentation.Result | masks.Mask | None
+
+
+def _seen(name, result, guess, plane, so_far):
+    """Look at what a network found in an image: guess and `so_far` as in `Suggestion`."""
     uncertainty, affine = ras(result.uncertainty)
+    head = isinstance(result, masks.Mask)
+    inside, csf = ras(guess, None)[0] == BRAIN if head else ras(guess, None)[0] > 0, None
     plane = plane or _finest(inside.shape, voxel_size_mm(affine))
-    unsure = patching.slices(uncertainty, plane).sum(axis=(1, 2), dtype=float)
+    if not head:
+        probable, _ = ras(result.probseg)
+        csf = _across(uncertainty * (probable[..., 0] > probable.min(axis=-1)), plane)
     area = patching.slices(inside, plane).sum(axis=(1, 2))
     taken = [] if so_far is None else _taken(so_far > 0, plane, area)
-    chosen = choose(unsure, area, slices, taken)
-    voxels = _voxels(guess.affine, plane, chosen, len(area))
-    unsure_each = [float(unsure[n] / area[n]) for n in chosen]
-    return Suggestion(plane, chosen, voxels, unsure_each, result, guess, so_far)
+    profile = Profile(_across(uncertainty, plane), area, taken, plane)
+    return _Seen(name, guess, uncertainty.astype(np.float16), so_far, profile, csf, result)
+
+
+def _across(values, plane):
+    """Return the sum over each slice of a plane."""
+    return patching.slices(values, plane).sum(axis=(1, 2), dtype=float)
+
+
+def _over(look, slices, image, given):
+    """Look at one image or at several, and suggest slices of all.
+
+    `given` are the masks and labels of the image or images, by the name of such in errors.
+    """
+    several = isinstance(image, list | tuple)
+    rows = _rows(image, given) if several else [(image, *given.values())]
+    seen = []
+    for row in progress(rows, "images") if several else rows:
+        one = look(*row)
+        seen.append(replace(one, result=None) if several else one)
+    chosen = choose([one.profile for one in seen], slices)
+    begun = any(one.profile.taken for one in seen)
+    found = [
+        _suggestion(one, [own[1:] for own in chosen if own[0] == number], begun)
+        for number, one in enumerate(seen)
+    ]
+    return sorted(found, key=lambda one: -one.mean_uncertainty) if several else found[0]
+
+
+def _rows(images, given):
+    """Return what belongs to each image: a list of tuples."""
+    rows = [images]
+    for name, ones in given.items():
+        ones = [None] * len(images) if ones is None else ones
+        if not isinstance(ones, list | tuple) or len(ones) != len(images):
+            count = len(ones) if isinstance(ones, list | tuple) else 1
+            raise InputError(
+                f"{len(images)} images and {count} {name}: give one for each image in the same"
+                " order, None where there is none"
+            )
+        rows.append(ones)
+    if not images:
+        raise InputError("no image: give at least one")
+    return list(zip(*rows, strict=True))
+
+
+def _suggestion(one, chosen, begun):
+    """Return the `Suggestion` of an image: of it were `chosen` pairs of slice and gain."""
+    profile, numbers = one.profile, [number for number, _ in chosen]
+    return Suggestion(
+        one.image,
+        profile.plane,
+        numbers,
+        _voxels(one.guess.affine, profile.plane, numbers, len(profile.area)),
+        [float(profile.unsure[n] / profile.area[n]) for n in numbers],
+        [why(profile, one.csf, n, begun) for n in numbers],
+        [gain for _, gain in chosen],
+        profile.mean,
+        len(profile.taken),
+        one.guess,
+        one.unsure,
+        one.csf is None,
+        one.so_far,
+        one.result,
+    )
 
 
 def _taken(where, plane, area):
@@ -249,53 +361,6 @@ def _voxels(affine, plane, chosen, length):
     """Return slices as an editor shows them: axis of the file, and voxel from 0."""
     own, direction = _own_axis(affine, AXES.index(plane))
     return [("ijk"[own], n if direction > 0 else length - 1 - n) for n in chosen]
-
-
-def choose(unsure, area, n, taken=()):
-    """Choose slices.
-
-    Parameters
-    ----------
-    unsure : (slices,) ndarray of float
-        Uncertainty, summed over each slice.
-    area : (slices,) ndarray of int
-        Voxels of brain.
-    n : int
-    taken : sequence of int
-        Slices that are labelled already.
-
-    Returns
-    -------
-    slices : list of int
-        Best first.
-
-    Examples
-    --------
-    >>> choose(np.ones(101), np.ones(101), 1)
-    [50]
-    >>> choose(np.ones(101), np.ones(101), 2, taken=[50])
-    [16, 83]
-    """
-    open_ = [
-        number
-        for number in np.flatnonzero(area >= LEAST_BRAIN * area.max()).tolist()
-        if number not in set(taken)
-    ]
-    if not 1 <= n <= len(open_):
-        raise InputError(f"{n} slices: between 1 and {len(open_)} of this brain can be suggested")
-    brainy = np.flatnonzero(area)
-    places = np.arange(len(area)) / (brainy[-1] - brainy[0] + 1)
-    near = np.exp(-0.5 * ((places[:, None] - places) / REACH) ** 2)
-    covered = near[list(taken)].max(axis=0) if len(taken) else np.zeros(len(area))
-    chosen = []
-    for _ in range(n):
-        gains = [
-            (np.maximum(near[number], covered) - covered) @ unsure if number not in chosen else -1.0
-            for number in open_
-        ]
-        chosen.append(open_[int(np.argmax(np.round(gains, 9)))])
-        covered = np.maximum(near[chosen[-1]], covered)
-    return chosen
 
 
 def _finest(shape, voxel_mm):

@@ -1,16 +1,13 @@
-"""The commands `patchseg suggest` and `patchseg adapt`: a new animal from a few slices."""
+"""The command `patchseg adapt`: a new animal from a few slices."""
 
 import warnings
-from itertools import count
 from pathlib import Path
-from shlex import quote
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
 from patchseg.cli import options
 from patchseg.core.errors import InputError
-from patchseg.core.files import check_writable
 
 CODES = (
     "What the values of the label image mean: tissues (1 CSF, 2 GM, 3 WM), freesurfer, fast, or"
@@ -29,153 +26,13 @@ What = Annotated[
 NOT_OF_BRAINS = "--what brain looks for the brain itself, so {} is of no use; leave it away"
 
 
-def suggest(
-    image: Annotated[Path, typer.Argument(help="An image.", show_default=False)],
-    slices: Annotated[int, typer.Option(min=1, help="How many slices to label.")] = 1,
-    what: What = "tissues",
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for the files to paint in. Default: that of the image.", show_default=False
-        ),
-    ] = None,
-    weights: options.Weights = None,
-    mask: Annotated[Path | None, typer.Option(help=options.MASK, show_default=False)] = None,
-    labelled: Annotated[
-        Path | None,
-        typer.Option(
-            help="The label image so far: other slices are suggested.", show_default=False
-        ),
-    ] = None,
-    labels: Labels = "tissues",
-    volume: options.Volume = None,
-    nan_as_background: options.NanAsBackground = False,
-    extract: options.Extract = "auto",
-    brain_weights: options.BrainWeights = None,
-    plane: Annotated[
-        str | None,
-        typer.Option(
-            help="sagittal, coronal or axial. Default: the plane with the finest pixels.",
-            show_default=False,
-        ),
-    ] = None,
-    threads: options.Threads = None,
-    precision: options.Precision = "auto",
-):
-    """Say which slices to label: where the network is unsure, and not beside one another.
-
-    Writes NAME_labels.nii.gz on the image's grid, to paint in (1 CSF, 2 GM, 3 WM, 0 not labelled):
-    empty, or what is --labelled already; NAME_proposal.nii.gz, the same with the network's own
-    guess on these slices, if you would rather correct than paint; and a picture, NAME_suggest.png.
-    A label file that is there already is left alone; so is a proposal (the next one is
-    NAME_proposal-2.nii.gz).
-
-    With --what brain the guess is the mask of the brain in a whole head (1 brain, 2 not brain, 0
-    not labelled) and the files are NAME_desc-brain_labels.nii.gz and so on.
-
-    Examples:
-
-        patchseg suggest ferret_T1w.nii.gz --slices 3
-
-        patchseg suggest rhesus_T1w.nii.gz --what brain
-    """
-    check_writable(out or image.parent)
-    own = {"mask": mask, "labels": labels, "extract": extract, "brain_weights": brain_weights}
-    _check_brain(what, own)
-    options.compute_with(threads)
-    from patchseg.adaptation import suggestion
-
-    reading = {"volume": volume, "nan_as_background": nan_as_background}
-    settings = {"labelled": labelled, "plane": plane, "threads": threads, "precision": precision}
-    if what == "brain":
-        found = suggestion.suggest_brain(image, slices, weights, **settings, **reading)
-    else:
-        found = suggestion.suggest(image, slices, weights, **own, **settings, **reading)
-    files = _files(image, out or image.parent, what)
-    _write(found, image, reading, files)
-    for name, unsure in zip(found.names(), found.uncertainty, strict=True):
-        print(f"{found.plane} slice {name}  (voxel from 0; mean entropy {unsure:.2f})")
-    print(f"paint in {files.labels}, or correct {files.proposal}; see {files.picture}")
-    given = {"weights": weights, "mask": mask, "brain-weights": brain_weights, "volume": volume}
-    again = "".join(
-        f" --{name} {quote(str(value))}" for name, value in given.items() if value is not None
-    )
-    again += " --nan-as-background" if nan_as_background else ""
-    again += f" --extract {extract}" if extract != "auto" else ""
-    again += " --what brain" if what == "brain" else ""
-    # a brain is painted in one value and its surroundings in another: nobody begins from nothing
-    worked_on = files.proposal if what == "brain" else files.labels
-    print("then, with the one that you worked on:")
-    pair = f"{quote(str(image))} {quote(str(worked_on))}"
-    print(f"patchseg adapt {pair}{again} --out {quote(str(files.learned))}")
-
-
-class _Files(NamedTuple):
-    """What `suggest` writes, and what `adapt` may."""
-
-    labels: Path
-    proposal: Path
-    picture: Path
-    learned: Path
-
-
-def _files(image, folder, what):
-    from patchseg.inference import places
-
-    stem = places.stem(image)
-    base = f"{stem}_desc-brain" if what == "brain" else stem
-    weights = f"{stem}_{'heads' if what == 'brain' else 'adapted'}"
-    return _Files(
-        folder / f"{base}_labels.nii.gz",
-        _free(folder / f"{base}_proposal", ".nii.gz"),
-        folder / f"{base}_suggest.png",
-        _free(folder / weights, ".weights.h5"),
-    )
-
-
-def _free(base, end):
-    """Return the first of NAME, NAME-2, NAME-3 that is not there."""
-    names = (f"{base.name}{f'-{number}' if number > 1 else ''}{end}" for number in count(1))
-    return next(base.with_name(name) for name in names if not base.with_name(name).exists())
-
-
-def _check_brain(what, own):
+def check_brain(what, own):
     """Raise InputError for options that only tissues have, by name."""
     usual = {"labels": "tissues", "extract": "auto", "guard": True}
     for name, value in own.items() if what == "brain" else ():
         if (value or None) != usual.get(name):
             option = "no-guard" if name == "guard" else name.replace("_", "-")
             raise InputError(NOT_OF_BRAINS.format(f"--{option}"))
-
-
-def _write(found, image, reading, files):
-    """Write what a suggestion gives: the file to paint in, the guess to correct, the picture."""
-    from patchseg import figures
-    from patchseg.images import volume
-
-    if not files.labels.exists():
-        volume.write(found.labelled(), files.labels)
-    volume.write(found.proposal(), files.proposal)
-    source = volume.read(image, reading["volume"], reading["nan_as_background"])
-    figures.save(_picture(found, source), files.picture)
-
-
-def _picture(found, source):
-    """Draw the suggested slices: what was found, over the image or below it."""
-    import numpy as np
-
-    from patchseg import figures
-    from patchseg.images import brain, grid, head
-
-    guess, _ = grid.ras(found.guess, None)
-    data, affine = grid.ras(source)
-    place = {"at": found.slices, "titles": found.names()}
-    voxel_mm = grid.voxel_size_mm(affine)
-    if found.whole_head:
-        shown = np.clip(head.scaled(data), 0, 1)
-        return figures.outlined_at(shown, guess == 1, voxel_mm, found.plane, **place)
-    shown = brain.normalise(data, guess > 0)
-    return figures.mosaic(shown, guess, voxel_mm, found.plane, **place)
 
 
 def adapt(
@@ -295,7 +152,7 @@ def adapt(
         )
     own = {"labels": labels, "extract": extract, "brain_weights": brain_weights}
     own |= {"hold_out": hold_out, "guard": guard}
-    _check_brain(what, {"mask": mask} | own)
+    check_brain(what, {"mask": mask} | own)
     out = _target(out, name, what)
     options.compute_with(threads)
     from patchseg.adaptation import fine_tuning, heads

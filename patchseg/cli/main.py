@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from patchseg import __version__
-from patchseg.cli import adapt, bids, dev, extract, options, segment, weights, zoo
+from patchseg.cli import adapt, bids, dev, extract, options, segment, suggest, weights, zoo
 from patchseg.core.errors import InputError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 app.command()(segment.segment)
 app.command(cls=bids.Command)(bids.bids)
 app.command()(extract.extract)
-app.command()(adapt.suggest)
+app.command()(suggest.suggest)
 app.command()(adapt.adapt)
 app.add_typer(weights.app, name="weights")
 app.add_typer(zoo.app, name="zoo")

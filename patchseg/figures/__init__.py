@@ -3,7 +3,7 @@
 from patchseg.figures.brains import compared, intensities, mosaic, tissue_volumes
 from patchseg.figures.browse import slider
 from patchseg.figures.diagrams import unet_diagram, zoom_steps
-from patchseg.figures.slices import doubted, outlined, outlined_at, outlines, unsure
+from patchseg.figures.slices import doubted, outlined, outlines, suggested, unsure
 from patchseg.figures.stages import (
     fold_sizes,
     learning_curve,
@@ -25,12 +25,12 @@ __all__ = [
     "loss_curve",
     "mosaic",
     "outlined",
-    "outlined_at",
     "outlines",
     "predictions",
     "save",
     "slice_and_patches",
     "slider",
+    "suggested",
     "tissue_maps",
     "tissue_volumes",
     "unet_diagram",

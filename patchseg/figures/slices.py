@@ -6,7 +6,7 @@ import cv2
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import to_rgb
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.image import FigureImage
 from matplotlib.lines import Line2D
 from matplotlib.transforms import IdentityTransform
@@ -23,6 +23,7 @@ JPEG = {"quality": 72, "subsampling": 0}  # colours as sharp as the rest: lines 
 GAP_PX, TITLE_PX, LEGEND_PX = 6, 18, 34
 BRIGHT = 0.8  # of white: leaves the lines lighter than any tissue
 DARK = 0.1  # air of a head is darker
+FAINT = 0.3  # entropy from which a voxel is marked as unsure
 LINES = (("#E69F00", "-"), ("#56B4E9", "--"))
 """Around brains: the first, and another one over it."""
 
@@ -183,27 +184,56 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
     return figure
 
 
-def outlined_at(image, brain, voxel_mm, axis, at, titles):
-    """Show slices of a whole head along one axis with the outline of its brain.
+def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
+    """Show slices to label, one in a row: the image, what was found, and where it is unsure.
 
     Parameters
     ----------
-    image, brain, voxel_mm
-        See `outlines`.
+    image : (x, y, z) ndarray of float in [0, 1], RAS+
+    found : (x, y, z) ndarray
+        What was found in it.
+    outlined : callable
+        Takes a slice of that and returns its lines: `nested` of labels, `outline` of a mask.
+    unsure : (x, y, z) ndarray of float
+        Entropy, 0 certain, 1 no idea; marked from `FAINT`.
+    voxel_mm : tuple of three float
     axis : {'sagittal', 'coronal', 'axial'}
-    at : list of int
-    titles : list of str
+    slices : list of (int, str)
+        Number of each, and a title for its row.
 
     Returns
     -------
     figure : Photo
     """
-    room, around = (ROW_PX // max(2, len(at)), 420), (image > DARK) | brain
-    cut = Cut(brain, voxel_mm, axis, len(at), room, around)
-    tiles = [
-        with_lines(grey(cut(image, one), cut.size), [(cut(brain, one), *LINES[0])]) for one in at
-    ]
-    return _sheet([(list(zip(titles, tiles, strict=True)), cut.ends)])
+    around, drawn = (image > DARK) | (found > 0), []
+    cut = Cut(around, voxel_mm, axis, 1, (ROW_PX // 3, 340))
+    for at, title in slices:
+        bare = grey(cut(image, at), cut.size)
+        lines = with_lines(bare, outlined(cut(found, at)))
+        tiles = [("", with_lines(bare, [])), (title, lines), ("", _marked(bare, cut(unsure, at)))]
+        drawn.append((tiles, cut.ends))
+    figure = _sheet(drawn)
+    if outlined is nested:
+        legend(figure, loc="lower left")
+    height = figure.bbox.height
+    bar = figure.add_axes((0.66, 20 / height, 0.28, 8 / height))
+    shades = ScalarMappable(Normalize(FAINT, 1), matplotlib.colormaps["viridis"])
+    figure.colorbar(shades, cax=bar, orientation="horizontal")
+    bar.set_xticks([FAINT, 1], ["a little unsure", "no idea"], fontsize=8)
+    return figure
+
+
+def outline(mask):
+    """Return the line around a mask (see `with_lines`)."""
+    return [(mask, *LINES[0])]
+
+
+def _marked(bare, unsure):
+    """Colour where a (h, w) slice is unsure: (h, w, 3) uint8."""
+    shades = resized(unsure, bare.shape[1::-1])
+    shares = np.clip((shades - FAINT) / (1 - FAINT), 0, 1)
+    colours = matplotlib.colormaps["viridis"](shares, bytes=True)[..., :3]
+    return np.where(shades[..., None] > FAINT, colours, bare[..., None])
 
 
 def doubted(image, rows, voxel_mm, axis, title):

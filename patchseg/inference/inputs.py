@@ -40,7 +40,7 @@ def find(sources):
             ) from error
     check_printable(images)
     names = {(image.parent, stem(image)) for image in images}
-    return [image for image in dict.fromkeys(images) if _painted(image) not in names]
+    return [image for image in dict.fromkeys(images) if painted(image) not in names]
 
 
 def check_printable(images):
@@ -52,7 +52,7 @@ def check_printable(images):
             )
 
 
-def _painted(path):
+def painted(path):
     """Return folder and stem of the image that labels or a proposal of `suggest` belong to.
 
     None if the file is neither.

@@ -201,7 +201,7 @@ def test_the_command_writes_a_guess_to_correct(tmp_path, monkeypatch):
         app, ["suggest", str(path), "--what", "brain"], catch_exceptions=False
     )
     assert done.exit_code == 0 and "coronal slice j = " in done.output
-    assert "--what brain --out" in done.output and "rhesus_heads.weights.h5" in done.output
+    assert "--what brain --name rhesus_heads\n" in done.output
     guess = np.asarray(nib.load(tmp_path / "rhesus_desc-brain_proposal.nii.gz").dataobj)
     at = np.flatnonzero(guess.any(axis=(0, 2)))
     assert len(at) == 1 and set(np.unique(guess[:, at])) == {1, 2}

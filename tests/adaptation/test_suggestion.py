@@ -8,10 +8,16 @@ from typer.testing import CliRunner
 
 import patchseg
 from patchseg.adaptation import suggestion
+from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.cli import main
 from patchseg.core.errors import InputError
 from patchseg.images import grid
 from patchseg.inference import inputs
+
+
+def slices(unsure, area, n, taken=()):
+    """Slices of one brain."""
+    return [number for _, number, _ in choose([Profile(unsure, area, list(taken))], n)]
 
 
 @given(
@@ -22,16 +28,16 @@ from patchseg.inference import inputs
 def test_chosen_slices_are_distinct_hold_brain_and_are_not_labelled_yet(unsure, n, taken):
     area = np.full(len(unsure), 100)
     area[:2] = 1
-    chosen = suggestion.choose(np.array(unsure), area, n, sorted(taken))
+    chosen = slices(np.array(unsure), area, n, sorted(taken))
     assert len(set(chosen)) == n and not set(chosen) & (taken | {0, 1})
 
 
 def test_the_unsure_end_of_a_brain_is_chosen_first():
     unsure = np.r_[np.full(50, 0.1), np.full(50, 1.0)]
-    assert suggestion.choose(unsure, np.ones(100), 1)[0] > 55
-    assert suggestion.choose(unsure, np.ones(100), 1, taken=[75])[0] != 75
-    with pytest.raises(InputError, match="101 slices: between 1 and 100"):
-        suggestion.choose(unsure, np.ones(100), 101)
+    assert slices(unsure, np.ones(100), 1)[0] > 55
+    assert slices(unsure, np.ones(100), 1, taken=[75])[0] != 75
+    with pytest.raises(InputError, match="101 slices: between 1 and 100 of this brain"):
+        slices(unsure, np.ones(100), 101)
 
 
 def test_suggestion_tells_the_voxel_of_the_file_and_proposes_labels_there_only(network):
@@ -108,7 +114,7 @@ def test_a_volume_of_a_series_with_holes_can_be_suggested_from_and_learned(netwo
     assert "--nan-as-background" in str(refused.exception)
     words = ["suggest", str(path), "--volume", "1", "--nan-as-background"]
     done = CliRunner().invoke(main.app, words, catch_exceptions=False)
-    assert done.exit_code == 0 and "--volume 1 --nan-as-background --out" in done.output
+    assert done.exit_code == 0 and "--volume 1 --nan-as-background --name series\n" in done.output
 
 
 def test_labels_of_freesurfer_are_known_as_labelled(network):
@@ -124,3 +130,79 @@ def test_labels_of_freesurfer_are_known_as_labelled(network):
     assert np.array_equal(kept[:, first.slices], labels[:, first.slices])
     assert kept[:, second.slices].any()
     assert np.array_equal(second.labelled().dataobj, np.where(aseg > 0, labels, 0))
+
+
+def test_the_brain_that_is_known_least_comes_first_and_labels_count_in_their_own_brain_most():
+    sure, unsure = np.full(101, 0.1), np.full(101, 0.3)
+    area = np.full(101, 10)
+    both = [Profile(sure, area), Profile(10 * unsure, 10 * area)]  # a brain of more voxels
+    assert [pair[:2] for pair in choose(both, 1)] == [(1, 50)]
+    alike = [Profile(unsure, area, [50]), Profile(unsure, area)]
+    assert choose(alike, 1)[0][0] == 1  # nothing is labelled there
+    gains = [gain for *_, gain in choose(both, 4)]
+    assert gains == sorted(gains, reverse=True) and sum(gains) < 1
+    with pytest.raises(InputError, match="203 slices: between 1 and 202 of these brains"):
+        choose(both, 203)
+
+
+@pytest.mark.parametrize(("number", "csf", "taken", "begun", "says"), [
+    (80, 0.2, [], False, "unsure overall"),
+    (80, 0.8, [], False, "unsure of CSF"),
+    (20, 0.8, [], False, "unsure around it"),
+    (20, 0.8, [], True, "nothing is labelled in this image"),
+    (80, 0.2, [75], True, "unsure overall"),
+    (80, 0.2, [20], True, "unsure overall, unlike what is labelled"),
+])  # fmt: skip
+def test_the_reason_follows_from_what_the_network_is_unsure_of(number, csf, taken, begun, says):
+    profile = Profile(np.r_[np.full(50, 1.0), np.full(50, 3.0)], np.full(100, 10), taken)
+    assert why(profile, csf * profile.unsure, number, begun) == says
+
+
+def noisy_ball(noise):
+    """The ball as a nibabel image whose intensities overlap the more the noisier it is."""
+    image, labels = ball_brain()
+    rough = np.random.default_rng(1).normal(0, noise, image.shape) * (labels > 0)
+    return nib.Nifti1Image(np.maximum(image + rough, labels > 0).astype(np.float32), np.eye(4))
+
+
+def test_several_images_are_ranked_and_the_best_slices_of_all_are_named(network):
+    plain, rough = noisy_ball(0), noisy_ball(9)
+    found = patchseg.suggest([plain, rough], 1)
+    assert [len(one.slices) for one in found] == [1, 0] and found[0].unsure.max() > 0.3
+    assert found[0].mean_uncertainty > found[1].mean_uncertainty and found[0].result is None
+    same = patchseg.suggest(rough, 1)
+    assert found[0].slices == same.slices and same.result.verdict
+    _, labels = ball_brain()
+    begun = suggestion.fill_in(same, nib.Nifti1Image(labels, np.eye(4)))
+    again = patchseg.suggest([rough, rough], 1, labelled=[begun, None])
+    assert {one.labelled_slices: len(one.slices) for one in again} == {1: 0, 0: 1}
+    assert again[1].reasons[0].endswith("nothing is labelled in this image")
+    with pytest.raises(InputError, match="2 images and 1 label images: give one for each image"):
+        patchseg.suggest([plain, rough], labelled=[begun])
+    with pytest.raises(InputError, match="no image"):
+        patchseg.suggest([])
+
+
+def test_command_takes_several_images_and_labels_named_after_theirs(network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATCHSEG_WEIGHTS", str(tmp_path / "mine"))
+    for name, noise in (("a", 0), ("b", 9)):
+        nib.save(noisy_ball(noise), tmp_path / f"{name}.nii.gz")
+    fast = np.choose(ball_brain()[1], [0, 1, 2, 3]).astype(np.int16)
+    fast[:, :17] = fast[:, 19:] = 0
+    write_nifti(tmp_path / "b_labels.nii.gz", fast)
+    words = ["suggest", "a.nii.gz", "b.nii.gz", "b_labels.nii.gz"]
+    masks = ["--mask", "a.nii.gz", "--mask", "b.nii.gz"]
+    done = CliRunner().invoke(main.app, [*words, *masks, "--slices", "2"], catch_exceptions=False)
+    said = done.output.splitlines()
+    assert [line.split()[-1] for line in said[1:3]] == ["b.nii.gz", "a.nii.gz"]
+    assert said[1].split()[1:2] == ["2"] and "no slice was learned yet" in done.output
+    assert "patchseg adapt b.nii.gz b_labels.nii.gz" in said[-1] and said[-1].endswith("--name b")
+    assert "--mask b.nii.gz" in said[-1]  # in the order of the pairs
+    written = {path.name for path in tmp_path.glob("*_suggest.png")}
+    chosen = {line.split(":")[0] for line in said if " slice j = " in line}
+    assert written == {f"{name[0]}_suggest.png" for name in chosen}
+    refused = CliRunner().invoke(
+        main.app, [*words, "--labelled", "other.nii.gz", "--labelled", "x"]
+    )
+    assert "2 images and 3 label images (--labelled)" in str(refused.exception)

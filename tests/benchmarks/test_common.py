@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import robustness
 import segmentation
+import stop_advice
 from conftest import labelled_ball
 
 from patchseg import checkpoint
@@ -204,3 +205,19 @@ def test_the_curve_has_the_mean_of_a_brain_and_the_keys_of_its_rows():
     line = adaptation_tables.curve_lines(curve)[1]
     assert line[:4] == ["chimp", "1", "0.750", "0.700 (0.600 to 0.800, 2)"]
     assert line[-1] == "aaaa, earlier"
+
+
+def test_the_record_of_the_advice_counts_what_the_next_slice_brought():
+    row = {"brain": "x", "rounds": 3, "learned": "all", "key": "k"}
+    moved, dice = [np.nan, 0.1, 0.01, 0.01], [0.8, 0.85, 0.86, 0.85]
+    rows = [row | {"round": n, "moved": moved[n], "gm": dice[n], "wm": dice[n]} for n in range(4)]
+    said = stop_advice.judged(pd.DataFrame(rows))
+    assert said.stop.tolist() == [False, True] and said["round"].tolist() == [1, 2]
+    assert np.allclose(said.before, [0.05, 0.01]) and np.allclose(said.brought, [0.01, -0.01])
+    stop, go, held, _ = stop_advice.record_of(said)
+    assert "after 1 of 2 rounds" in stop and stop.endswith("after 0 of these")
+    assert "after 1 rounds" in go and go.endswith("after 0 of these")
+    assert "held after 1 of 2 rounds" in held
+    other = said.assign(brain=stop_advice.SETTLE[0])
+    (line,) = stop_advice.settled(pd.concat([said, other]))
+    assert "stop at 0.010 is right after 2 of 2 rounds, and on the other brains after 2" in line

@@ -13,7 +13,7 @@ DEVELOPERS = ("sample", "check", "strip", "stage", "across")
 COMMAND_ONLY = {  # what only a command needs: files, folders and what it prints
     "segment": {"images", "out", "jobs", "cluster", "cluster_settings"}
     | {"overwrite", "dry_run", "report"},
-    "suggest": {"out", "what"},
+    "suggest": {"images", "out", "what"},
     "adapt": {"files", "what", "name"},
 }
 

@@ -169,3 +169,13 @@ def test_suggest_looks_for_the_brain_with_weights_of_ones_own(network, mine, tmp
     assert "--brain-weights is of no use" in refused(
         "suggest", path, "--what", "brain", "--brain-weights", "heads"
     )
+
+
+def test_suggest_goes_on_with_named_weights_and_says_what_a_slice_may_bring(
+    network, mine, tmp_path
+):
+    path = write_nifti(tmp_path / "ball.nii.gz", ball_brain()[0])
+    put(mine, "ball", adapted_to=[], changed=0.03)
+    said = run("suggest", path, "--weights", "ball")
+    assert "another slice may bring up to 0.030 of Dice" in said
+    assert said.endswith(" --weights ball --name ball-2\n")
