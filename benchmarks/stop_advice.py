@@ -297,12 +297,14 @@ def record_of(said):
         f"- *go on* was said after {(~stop).sum()} rounds; another slice brought {WORTH} or less"
         f" after {(~stop & ~more).sum()} of these",
     ]
-    for title, own in (("", said.brain.isin(SETTLE)), ("the other ", ~said.brain.isin(SETTLE))):
-        lines.append(
-            f"- on {title or 'the '}brains {', '.join(dict.fromkeys(said.brain[own]))} the next"
-            f" slice brought no more than was estimated after {below[own].sum()} of {own.sum()}"
-            " rounds"
-        )
+    mine = said.brain.isin(SETTLE)
+    for title, own in (("the", mine), ("the other", ~mine)):
+        names = ", ".join(dict.fromkeys(said.brain[own]))
+        if names:
+            lines.append(
+                f"- on {title} brains {names} the next slice brought no more than was estimated"
+                f" after {below[own].sum()} of {own.sum()} rounds"
+            )
     return lines
 
 
@@ -358,7 +360,7 @@ def report(table, pairs):
         head, lines = ["learned", "pair", "scored on", *ARMS, "key"], []
         for place, own in pairs.groupby(["learned", "pair", "brain"], sort=False):
             scores = own.set_index("arm").dice
-            lines.append([*place, *[common.number(scores[arm]) for arm in ARMS], keys(own)])
+            lines.append([*place, *[common.number(scores.get(arm)) for arm in ARMS], keys(own)])
         parts += [note(pairs), common.markdown(head, lines)]
     if parts:
         files.write_text(OUT / "stop_advice.md", "\n".join(parts))

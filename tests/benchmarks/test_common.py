@@ -214,7 +214,7 @@ def test_the_record_of_the_advice_counts_what_the_next_slice_brought():
     said = stop_advice.judged(pd.DataFrame(rows))
     assert said.stop.tolist() == [False, True] and said["round"].tolist() == [1, 2]
     assert np.allclose(said.before, [0.05, 0.01]) and np.allclose(said.brought, [0.01, -0.01])
-    stop, go, _, held = stop_advice.record_of(said)
+    stop, go, held = stop_advice.record_of(said)
     assert "after 1 of 2 rounds" in stop and stop.endswith("after 0 of these")
     assert "after 1 rounds" in go and go.endswith("after 0 of these")
     assert "on the other brains x the next slice brought no more" in held
