@@ -42,8 +42,6 @@ KEPT = ROOT / "build" / "stop_advice"
 ROUNDS = 5
 WORTH = 0.005
 """Dice that makes another slice worth the painting."""
-NOISE = 0.003
-"""Dice by which rounds differ that taught the same."""
 BRAINS = ("macaque-21mo", "mouse-fvb-2", "chimp", "macaque-4mo", "mouse-fvb-3", "chimp-t2")
 SETTLE = BRAINS[:3]
 """The half of the brains on which a threshold is settled; it is judged on the others."""
@@ -54,11 +52,13 @@ PAIRS = {
 """Two brains to label, and a third one, if there is one, only to score."""
 ARMS = {
     "none": (0, 0),
+    "as suggested": None,
     "one slice each": (1, 1),
     "two of the first": (2, 0),
     "two of the second": (0, 2),
 }
-"""How many slices of the first and of the second are learned."""
+"""How many slices of the first and of the second are learned, each the best of its own brain; None:
+those that are suggested if both are given."""
 
 
 def seen(network, one):
@@ -213,10 +213,17 @@ def measure(brain, rounds, learned):
 def compare(pair, learned):
     """Learn the slices of each arm and score all brains where nobody labels: a row a brain."""
     network = STRANGERS[PAIRS[pair][0]]
-    both = {name: named(evidence_of(name, network)[0], 2) for name in PAIRS[pair][:2]}
+    profiles = {name: evidence_of(name, network)[0] for name in PAIRS[pair][:2]}
+    both = {name: named(profile, 2) for name, profile in profiles.items()}
+    chosen = {name: [] for name in both}
+    for number, at, _ in choose(list(profiles.values()), 2):
+        chosen[PAIRS[pair][number]].append(at)
+    left_out = {name: {*both[name], *chosen[name]} for name in both}
     parent, rows = load_network(weights_of(network)), []
     for arm, counts in ARMS.items():
+        counts = counts or (0, 0)
         slices = {name: both[name][:count] for name, count in zip(both, counts, strict=True)}
+        slices = chosen if arm == "as suggested" else slices
         if learned == "borders":
             borders = borders_of(slices, network)
             found = {name: with_borders(name, network, borders) for name in PAIRS[pair]}
@@ -225,9 +232,10 @@ def compare(pair, learned):
             student = taught(given, parent) if given else parent
             found = {name: seen(student, load(name))[0] for name in PAIRS[pair]}
         for name, labels in found.items():
-            gm, wm = dice(without(load(name), both.get(name, [])), labels)
+            gm, wm = dice(without(load(name), left_out.get(name, [])), labels)
             row = {"arm": arm, "brain": name, "gm": round(float(gm), 4), "wm": round(float(wm), 4)}
-            rows.append(row)
+            told = "; ".join(f"{one} {' '.join(map(str, at))}" for one, at in slices.items() if at)
+            rows.append(row | {"slices": told})
     return rows
 
 
@@ -262,7 +270,8 @@ def judged(table):
     -------
     said : pandas.DataFrame
         A row for each round after which another was made: `learned`, `brain`, `round`, `moved`,
-        `stop`, `low`, `high`, `brought`, `before` (what the slice of this round brought), `key`.
+        `stop`, `high` (the estimate), `before` and `brought` (by this round's slice and by the
+        next), `key`.
     """
     enough, said = params.load(SETTINGS).adapt.enough, []
     for (learned, brain), own in table.groupby(["learned", "brain"], sort=False):
@@ -270,9 +279,9 @@ def judged(table):
         dice = own[["gm", "wm"]].mean(axis=1).tolist()
         for number, row in enumerate(own.to_dict("records")):
             if 0 < number < len(own) - 1:
-                low, high = next_gain({"changed": row["moved"]})
                 known = {name: row[name] for name in ("round", "moved", "key")}
-                known |= {"stop": row["moved"] <= enough, "low": low, "high": high}
+                known |= {"stop": row["moved"] <= enough}
+                known["high"] = next_gain({"changed": row["moved"]})[1]
                 gained = dice[number + 1] - dice[number], dice[number] - dice[number - 1]
                 known |= dict(zip(("brought", "before"), gained, strict=True))
                 said.append({"learned": learned, "brain": brain} | known)
@@ -281,18 +290,22 @@ def judged(table):
 
 def record_of(said):
     """Return lines that say how often the advice and the estimate held."""
-    stop, more = said.stop, said.brought > WORTH
-    within = (said.brought >= said.low - NOISE) & (said.brought <= said.high + NOISE)
-    share = (said.brought / said.moved).quantile([0.1, 0.5, 0.9])
-    return [
+    stop, more, below = said.stop, said.brought > WORTH, said.brought <= said.high
+    lines = [
         f"- *stop* was said after {stop.sum()} of {len(said)} rounds; another slice still brought"
         f" more than {WORTH} after {(stop & more).sum()} of these",
         f"- *go on* was said after {(~stop).sum()} rounds; another slice brought {WORTH} or less"
         f" after {(~stop & ~more).sum()} of these",
-        f"- the estimate held after {within.sum()} of {len(said)} rounds (to {NOISE})",
-        f"- what the next slice brought, as a share of what the last round moved: median"
-        f" {share[0.5]:.2f}, eight of ten from {share[0.1]:.2f} to {share[0.9]:.2f}",
     ]
+    mine = said.brain.isin(SETTLE)
+    for title, own in (("the", mine), ("the other", ~mine)):
+        names = ", ".join(dict.fromkeys(said.brain[own]))
+        if names:
+            lines.append(
+                f"- on {title} brains {names} the next slice brought no more than was estimated"
+                f" after {below[own].sum()} of {own.sum()} rounds"
+            )
+    return lines
 
 
 def settled(said):
@@ -323,7 +336,7 @@ def report(table, pairs):
                 f"{row.before:+.3f}",
                 f"{row.moved:.3f}",
                 "stop" if row.stop else "go on",
-                f"{row.low:.3f} to {row.high:.3f}",
+                f"up to {row.high:.3f}",
                 f"{row.brought:+.3f}",
                 row.key,
             ]
@@ -347,7 +360,7 @@ def report(table, pairs):
         head, lines = ["learned", "pair", "scored on", *ARMS, "key"], []
         for place, own in pairs.groupby(["learned", "pair", "brain"], sort=False):
             scores = own.set_index("arm").dice
-            lines.append([*place, *[common.number(scores[arm]) for arm in ARMS], keys(own)])
+            lines.append([*place, *[common.number(scores.get(arm)) for arm in ARMS], keys(own)])
         parts += [note(pairs), common.markdown(head, lines)]
     if parts:
         files.write_text(OUT / "stop_advice.md", "\n".join(parts))

@@ -12,8 +12,10 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 from patchseg.inference import library, resemblance
 
-NEXT = (0.0, 1.0)
-"""What another slice brings at least and at most (Dice), as shares of what the last round moved."""
+NEXT, NOISE = 0.25, 0.005
+"""Another slice rarely brings more Dice than this share of what the last round moved, and this.
+Settled on three brains of the zoo: held after 20 of 21 rounds there, and 20 of 21 of three others.
+"""
 INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
 """What the new card takes over from the parent's: how to use the network, not its scores."""
 
@@ -147,29 +149,26 @@ def still_pays(weights, enough=None):
     pays = found["changed"] > (params.shipped().adapt.enough if enough is None else enough)
     what = "the brain" if found.get("what") == "brain" else "grey and white matter"
     how = f"what was learned moved {found['changed']:.1%} of {what}"
-    advice = "; label another slice" if pays else ": another slice will hardly help"
-    return pays, f"{how}{advice} ({outlook(weights)})"
+    advice = f"{how}; label another slice" if pays else f"{how}: another slice will hardly help"
+    return pays, f"{advice} ({outlook(weights)})" if next_gain(found) else advice
 
 
 def next_gain(card):
-    """Return the least and the most Dice that another slice is likely to bring, or None.
-
-    Labels of which a share was moved to another tissue cannot be better or worse than before by
-    more than that share (of masks of one size, where Dice is their overlap). What the next slice
-    brings is taken to be no more than what the last round may have brought.
+    """Return the least and the most Dice that another slice is likely to bring.
 
     Parameters
     ----------
     card : dict
-        Of adapted weights; None is returned for others, and where nothing was kept.
 
     Returns
     -------
     gain : tuple of two float, or None
+        None if the card tells of no round that was kept to its end, or of masks of brains, of which
+        it was not measured.
     """
-    if "changed" not in card or card.get("kept") == "parent":
+    if "changed" not in card or card.get("kept") == "parent" or card.get("what") == "brain":
         return None
-    return tuple(round(share * card["changed"], 4) for share in NEXT)
+    return 0.0, round(NEXT * card["changed"] + NOISE, 4)
 
 
 def outlook(weights=None):
@@ -186,8 +185,9 @@ def outlook(weights=None):
     """
     card = checkpoint.read_card(library.find(weights) or checkpoint.SHIPPED)
     gain = next_gain(card)
-    if gain is None:
-        why = "nothing was learned" if "adapted_to" in card else "no slice was learned yet"
-        return f"what a slice will bring is not known: {why}"
-    least, most = gain
-    return f"another slice may bring {f'{least:.3f} to' if least else 'up to'} {most:.3f} of Dice"
+    if gain:
+        return f"another slice will probably bring up to {gain[1]:.3f} of Dice"
+    why = "no slice was learned yet" if "adapted_to" not in card else "nothing was learned"
+    if card.get("what") == "brain":
+        why = "this was measured for tissues only"
+    return f"what a slice will bring is not known: {why}"

@@ -214,10 +214,11 @@ def test_the_record_of_the_advice_counts_what_the_next_slice_brought():
     said = stop_advice.judged(pd.DataFrame(rows))
     assert said.stop.tolist() == [False, True] and said["round"].tolist() == [1, 2]
     assert np.allclose(said.before, [0.05, 0.01]) and np.allclose(said.brought, [0.01, -0.01])
-    stop, go, held, _ = stop_advice.record_of(said)
+    stop, go, held = stop_advice.record_of(said)
     assert "after 1 of 2 rounds" in stop and stop.endswith("after 0 of these")
     assert "after 1 rounds" in go and go.endswith("after 0 of these")
-    assert "held after 1 of 2 rounds" in held
+    assert "on the other brains x the next slice brought no more" in held
+    assert "after 2 of 2 rounds" in held
     other = said.assign(brain=stop_advice.SETTLE[0])
     (line,) = stop_advice.settled(pd.concat([said, other]))
     assert "stop at 0.010 is right after 2 of 2 rounds, and on the other brains after 2" in line
