@@ -11,8 +11,10 @@ import argparse
 import base64
 import shutil
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nibabel as nib
@@ -57,8 +59,9 @@ window.model = {
   },
   widget_manager: { get_model: async () => window.model },
 };
-const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-window.receive = (content, buffers) => model.fire("msg:custom", content, buffers.map(bytes));
+const fetched = async (url) => new DataView(await (await fetch(url)).arrayBuffer());
+window.receive = async (content, urls) =>
+  model.fire("msg:custom", content, await Promise.all(urls.map(fetched)));
 window.start = async (esm, state) => {
   model.state = state;
   const url = URL.createObjectURL(new Blob([esm], { type: "text/javascript" }));
@@ -100,8 +103,8 @@ class Shown:
         self.settle()
 
     def _send(self, content, buffers=()):
-        coded = [base64.b64encode(one).decode() for one in buffers or ()]
-        self.page.evaluate("([content, buffers]) => receive(content, buffers)", [content, coded])
+        with served(buffers or ()) as urls:
+            self.page.evaluate("([content, urls]) => receive(content, urls)", [content, urls])
 
     def pump(self):
         """Hand what the browser has sent to the painter."""
@@ -138,6 +141,28 @@ class Shown:
     def box(self):
         """Return where the canvas lies in the page."""
         return self.page.locator("canvas:not(.plain)").bounding_box()
+
+
+@contextmanager
+def served(buffers):
+    """Yield an address for each buffer, from which the browser takes its bytes as they are."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            buffer = buffers[int(self.path[1:])]
+            self.send_response(200)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Content-Length", str(len(buffer)))
+            self.end_headers()
+            self.wfile.write(buffer)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield [f"http://127.0.0.1:{server.server_port}/{at}" for at in range(len(buffers))]
+        server.shutdown()
 
 
 @contextmanager

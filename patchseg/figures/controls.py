@@ -21,9 +21,9 @@ from ipywidgets import (
 from patchseg.images.grid import AXES
 
 KEYS = (
-    "<b>1 2 3</b> tissue · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush or"
-    " fill · <b>arrows</b>, <b>wheel</b> next slice · <b>Ctrl-Z</b> undo · <b>Ctrl-Y</b> redo ·"
-    " <b>O</b> outlines · <b>H</b> hold to hide labels · <b>Ctrl-wheel</b> zoom ·"
+    "<b>1 2 3</b> tissue · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush,"
+    " fill, flood · <b>arrows</b>, <b>wheel</b> next slice · <b>Ctrl-Z</b> undo · <b>Ctrl-Y</b>"
+    " redo · <b>O</b> outlines · <b>H</b> hold to hide labels · <b>Ctrl-wheel</b> zoom ·"
     " <b>right button</b> move · <b>R</b> whole slice"
 )
 KEEP = 25.0
@@ -64,7 +64,7 @@ def around(canvas, save, otherwise):
     """
     said = HTML()
     pens = _choice(canvas, "pen", ["look", *canvas.names, "erase"], "pen")
-    brush = _choice(canvas, "filled", ["brush", "fill"], "stroke")
+    brush = _choice(canvas, "filled", ["brush", "fill", "flood"], "stroke")
     labels = _choice(canvas, "outline", ["filled", "outline"], "labels")
     planes = _choice(canvas, "large", [*AXES, "all"], "large")
     size = _slider(canvas, "pen_size", IntSlider(min=1, max=41, step=2, description="pen size"))
@@ -119,7 +119,7 @@ def _limits(canvas):
             description=name,
             icon="lock",
             tooltip=f"strokes leave {name} as it is",
-            layout=Layout(width="60px"),
+            layout=Layout(width="76px"),
         )
         for name in canvas.names
     ]

@@ -8,6 +8,7 @@
 function painter(niivue, widget) {
   const LOOK = 0; // the pens are: look, a pen for each label, erase
   const ALL_PLANES = 3; // the choices of the large plane are: sagittal, coronal, axial, all alike
+  const FLOOD = 2; // the strokes are: brush, fill, flood
   const MOST_STROKES = 500; // that can be undone
 
   let before = null; // the labels as they were before the stroke that is being drawn
@@ -57,6 +58,10 @@ function painter(niivue, widget) {
     const centre = [x, y, z].map((at, side) => Math.min(Math.max(at, 0), dims()[side] - 1));
     const radius = (nv.opts.penSize - 1) / 2;
     if (!touched) first = nv.volumes[0].img[index(centre)];
+    if (model.get("filled") === FLOOD) {
+      if (!touched) flood(model, centre, value);
+      return;
+    }
     const allowed = free(model);
     const [low, high] = [-1, 1].map((sign) =>
       centre.map((at, side) =>
@@ -72,6 +77,29 @@ function painter(niivue, widget) {
           const voxel = index([a, b, c]);
           if (apart <= radius + 0.3 && allowed(voxel)) nv.drawBitmap[voxel] = value;
         }
+    widen(low, high);
+  }
+
+  /** Paint the area of one label around a voxel, in the plane of the stroke, if it is enclosed. */
+  function flood(model, seed, value) {
+    const nv = niivue();
+    const size = dims();
+    const steps = [1, size[0], size[0] * size[1]]; // from a voxel to the next along each axis
+    const sides = [0, 1, 2].filter((side) => side !== 2 - nv.drawPenAxCorSag);
+    const allowed = free(model);
+    const label = before[index(seed)];
+    const area = new Set([index(seed)]);
+    const [low, high] = [[...seed], [...seed]];
+    for (const voxel of area)
+      for (const side of sides) {
+        const at = Math.floor(voxel / steps[side]) % size[side];
+        if (at === 0 || at === size[side] - 1) return; // the border of the slice: not enclosed
+        low[side] = Math.min(low[side], at);
+        high[side] = Math.max(high[side], at);
+        for (const next of [voxel - steps[side], voxel + steps[side]])
+          if (before[next] === label && allowed(next)) area.add(next);
+      }
+    for (const voxel of area) if (allowed(voxel)) nv.drawBitmap[voxel] = value;
     widen(low, high);
   }
 
@@ -97,7 +125,28 @@ function painter(niivue, widget) {
       start: box.start,
       size: box.size,
     };
-    model.send(content, undefined, [values.buffer]);
+    try {
+      model.send(content, undefined, [values.buffer]);
+    } catch {
+      lost();
+    }
+  }
+
+  /** Cover the image once Python is gone: what is painted then would go nowhere. */
+  function lost() {
+    const row = niivue().canvas.parentNode.parentNode;
+    if (row.querySelector(".lost")) return;
+    const cover = document.createElement("div");
+    cover.className = "lost";
+    cover.textContent =
+      "The kernel of this painter has ended, and nothing is painted any more. Run the cells again:" +
+      " what was saved is there.";
+    cover.style.cssText =
+      "position: absolute; inset: 0; z-index: 1; display: flex; align-items: center;" +
+      " justify-content: center; padding: 2em; font-size: 1.2em; text-align: center;" +
+      " color: white; background: rgba(0, 0, 0, 0.75)";
+    row.style.position = "relative";
+    row.append(cover);
   }
 
   /** End a stroke: keep what it changed, and tell Python. */
@@ -211,7 +260,7 @@ function painter(niivue, widget) {
     else if (name === "l" || name === "escape") change(model, { pen: LOOK });
     else if (name === "[") change(model, { pen_size: Math.max(1, model.get("pen_size") - 2) });
     else if (name === "]") change(model, { pen_size: Math.min(41, model.get("pen_size") + 2) });
-    else if (name === "f") change(model, { filled: 1 - model.get("filled") });
+    else if (name === "f") change(model, { filled: (model.get("filled") + 1) % 3 });
     else if (name === "o") change(model, { outline: 1 - model.get("outline") });
     else if (name === "r") niivue().setPan2Dxyzmm([0, 0, 0, 1]);
     else if (name === "h") hidden = true;
@@ -325,6 +374,7 @@ function painter(niivue, widget) {
         model.on(`change:${name}`, () => niivue().drawScene());
       model.on("change:window", () => brighten(model));
       model.on("change:beside", () => arrange(model));
+      model.on("comm_live_update", lost); // of ipywidgets: the kernel was restarted
       model.on("msg:custom", (message, buffers) => {
         if (message.type === "begin") begin(model, message, buffers);
         if (message.type === "undo") undo(model);
