@@ -17,8 +17,8 @@ LOOK = {
     "is_force_mouse_click_to_voxel_centers": True,
 }
 """Of the canvas; the gap of the cross-hair lets one see what is painted."""
-TOP = 99.9
-"""Percentile of the intensities that is white at most."""
+TOP = 99.0
+"""Percentile of the intensities that is white; what is brighter, as vessels are, is white, too."""
 
 
 @cache

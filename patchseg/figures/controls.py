@@ -70,11 +70,12 @@ def around(canvas, save, otherwise):
     size = _slider(canvas, "pen_size", IntSlider(min=1, max=41, step=2, description="pen size"))
     opacity = FloatSlider(min=0, max=1, step=0.05, description="opacity")
     window = FloatRangeSlider(min=0, max=255, description="brightness", readout_format=".0f")
+    keep, *locks = _limits(canvas)
     rows = [
         [pens, *_buttons(canvas, save)],
-        [brush, size, *_limits(canvas)],
+        [brush, size, keep],
         [labels, _slider(canvas, "label_opacity", opacity), _slider(canvas, "window", window)],
-        [planes, _beside(canvas)],
+        [planes, _beside(canvas), *locks],
     ]
     wrap = Layout(flex_flow="row wrap", align_items="center")
     controls = [HBox(row, layout=wrap) for row in rows]
@@ -135,5 +136,6 @@ def _limits(canvas):
 
 def _beside(canvas):
     box = Checkbox(value=canvas.beside, description="image without labels beside it", indent=False)
+    box.layout.width = "240px"
     jslink((canvas, "beside"), (box, "value"))
     return box

@@ -307,6 +307,8 @@ function painter(niivue, widget) {
   function extend(model) {
     const nv = niivue();
     const [draw, refresh] = [nv.drawScene.bind(nv), nv.refreshDrawing.bind(nv)];
+    const texture = nv.r8Tex.bind(nv);
+    nv.r8Tex = (old, unit, dims) => texture(old, unit, dims); // a new one is 0 without an upload
     let asked = 0;
     nv.drawScene = () => {
       asked ||= requestAnimationFrame(() => {
@@ -316,7 +318,7 @@ function painter(niivue, widget) {
     };
     nv.refreshDrawing = (shown = true) => {
       if (touched) upload(touched);
-      else refresh(false);
+      else if (before) refresh(false);
       if (shown) nv.drawScene();
     };
     nv.drawPt = (x, y, z, value) => disc(model, x, y, z, value);
@@ -334,19 +336,19 @@ function painter(niivue, widget) {
   /** Show the image and the labels that Python sends. */
   async function begin(model, message, [image, labels]) {
     const nv = niivue();
+    [before, touched, done, undone] = [null, null, [], []];
     const url = URL.createObjectURL(new Blob([image]));
     await nv.loadVolumes([{ url, name: "image.nii.gz" }]);
     URL.revokeObjectURL(url);
     nv.setDrawColormap(model.get("colours"));
     nv.setDrawingEnabled(true);
-    [done, undone, touched] = [[], [], null];
     paste(
       nv.drawBitmap,
       message,
       new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength),
     );
     before = nv.drawBitmap.slice();
-    nv.refreshDrawing();
+    upload(message);
     settle(model);
     go(model.get("place"));
     model.send({ event: "shown" });

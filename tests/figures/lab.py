@@ -138,11 +138,11 @@ class Notebook:
         assert not wrong, f"cell {number} says: {wrong}"
 
     def canvas(self, number):
-        """Return the canvas of a painter or viewer, once it has drawn something in colour."""
+        """Return the canvas of a painter or viewer, once it has drawn an image."""
         canvas = self.cell(number).locator("canvas:not(.plain)").first
         canvas.wait_for(state="attached", timeout=300000)
         canvas.scroll_into_view_if_needed()
-        until(lambda: coloured(picture(canvas)) > 0.01, what=f"labels in cell {number}")
+        until(lambda: (picture(canvas) > 0.2).mean() > 0.05, 300, f"an image in cell {number}")
         return canvas
 
     def restart(self):

@@ -1,4 +1,4 @@
-"""Notebooks 5 and 6 in JupyterLab on a real mouse, as a person would use them: nightly, minutes.
+"""Notebooks 5 and 6 in JupyterLab on a macaque and a mouse of the zoo, as a person would use them: nightly, minutes.
 
 PATCHSEG_SCREENSHOTS names a folder for a picture of each step.
 """
@@ -20,8 +20,12 @@ from patchseg.images import grid
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.nightly,
-    pytest.mark.skipif("PATCHSEG_ZOO" not in os.environ, reason="needs a mouse of the zoo"),
+    pytest.mark.skipif("PATCHSEG_ZOO" not in os.environ, reason="needs brains of the zoo"),
 ]
+MACAQUE = (
+    "DCAN-Labs+dcan-macaque-pipeline/global/templates/JointLabelCouncil/"
+    "J_Macaque_4mo_atlas_nACQ_194x252x160space_0.5mm/T1w_brain.nii.gz"
+)
 MOUSE = "dama-lab+mouse-brain-atlas/FVB_NCrl/in_vivo/template/FVB_NCrl_in_vivo_2.nii.gz"
 FEW = """
 from patchseg import params
@@ -36,9 +40,12 @@ small = known.model_copy(update={"round": 2, "batch_size": 8,
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the mouse, in which notebooks are opened."""
+    """A folder with a macaque and a mouse, in which notebooks are opened."""
     (tmp_path / "notebooks").mkdir()
-    shutil.copy(Path(os.environ["PATCHSEG_ZOO"]) / MOUSE, tmp_path / "notebooks" / "mouse.nii.gz")
+    for name, path in (("macaque", MACAQUE), ("mouse", MOUSE)):
+        shutil.copy(
+            Path(os.environ["PATCHSEG_ZOO"]) / path, tmp_path / "notebooks" / f"{name}.nii.gz"
+        )
     return tmp_path / "notebooks"
 
 
@@ -100,29 +107,30 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
     code, holding = copied(
         folder,
         "6_adapt.ipynb",
-        f"image, out, weights, finished = '{folder / 'mouse.nii.gz'}', '{out}', None, None\n{FEW}",
+        f"image, out, weights, finished = '{folder / 'macaque.nii.gz'}', '{out}', None, None\n{FEW}",
         ("on_round=LiveCurve()", "steps=4, recipe=small, on_round=LiveCurve()"),
     )
     painters, (_, *learning) = holding("painter.box"), [0, *holding("patchseg.adapt(")]
     upto = [at for at in code if at <= painters[0]]
-    labels = out / "mouse_labels.nii.gz"
+    labels = out / "macaque_labels.nii.gz"
     with jupyter_lab(folder, tmp_path / "lab.txt") as address, chromium_page() as page:
         notebook = Notebook(page, address, "6_adapt.ipynb")
         notebook.run(*upto)
         notebook.keep("suggested", upto[-2])
         hand = Hand(notebook, painters[0], labels)
+        until(lambda: coloured(picture(hand.canvas)) > 0.02, 60, "the proposal")
         notebook.keep("painter", painters[0])
-        proposal = ras(out / "mouse_proposal.nii.gz")
+        proposal = ras(out / "macaque_proposal.nii.gz")
         suggested = np.flatnonzero(proposal.any(axis=(0, 2)))
 
         painted = proposal
         for label, (name, y) in enumerate(zip(TISSUES, (0.45, 0.5, 0.55), strict=True), 1):
             before = painted
             hand.choose(name)
-            hand.draw((0.2, y), (0.45, y))
+            hand.draw((0.2, y), (0.35, y))
             painted = hand.changed(before)
             new = painted != before
-            assert set(painted[new]) == {label} and new.sum() > 20
+            assert set(painted[new]) == {label} and new.sum() > 10
             assert np.flatnonzero(new.any(axis=(0, 2))).tolist() == suggested.tolist()
         notebook.keep("strokes", painters[0])
         assert np.array_equal(hand.changed(painted, "Control+z"), before)
@@ -136,7 +144,7 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         notebook.keep("next_slice", painters[0])
         assert np.array_equal(hand.changed(wrong, "Control+z"), painted)
 
-        place = json.loads((out / "mouse_labels_place.json").read_text())
+        place = json.loads((out / "macaque_labels_place.json").read_text())
         until(lambda: place["place"][1] == suggested[0] + 1, 10, "the place")
         said = hand.said()
         notebook.restart()
@@ -147,20 +155,24 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         assert hand.said() == said and np.array_equal(ras(labels), painted)
         notebook.keep("after_restart", painters[0])
         hand.choose("WM")
-        hand.draw((0.3, 0.4), (0.35, 0.4))  # on the slice beside the suggested one
+        hand.canvas.click(button="middle", position={"x": 9, "y": 9})
+        page.keyboard.press("ArrowDown")
+        until(lambda: f"slice {suggested[0]} of" in hand.said(), 60, "the slice before")
+        hand.draw((0.3, 0.4), (0.35, 0.4))
         painted = hand.changed(painted)
+        notebook.keep("painted_on", painters[0])
 
         for at in [at for at in code if painters[0] < at < painters[1]]:
             notebook.run(at)
             notebook.keep(f"cell_{at}", at)
         assert notebook.cell(learning[0]).locator("img").count() == 1  # the curve
-        first = json.loads((out / "mouse.weights.json").read_text())
+        first = json.loads((out / "macaque.weights.json").read_text())
         assert first["kept"] in {"adapted", "borders", "parent"} and first["guard"]["said"]
         assert np.array_equal(ras(labels), painted)
 
         notebook.run(painters[1])
         hand = Hand(notebook, painters[1], labels)
-        again = np.flatnonzero(ras(out / "mouse_proposal.nii.gz").any(axis=(0, 2)))
+        again = np.flatnonzero(ras(out / "macaque_proposal.nii.gz").any(axis=(0, 2)))
         assert not set(again) & set(np.flatnonzero(painted.any(axis=(0, 2))))
         hand.choose("GM")
         hand.draw((0.25, 0.5), (0.4, 0.5))
@@ -191,8 +203,8 @@ def test_notebook_5_and_its_viewer(folder, tmp_path):
             notebook.run(at)
             notebook.keep(f"cell_{at}", at)
         canvas = notebook.canvas(viewed)
+        until(lambda: coloured(picture(canvas)) > 0.01, 60, "labels")
         shown = picture(canvas)
-        assert (shown.mean(axis=-1) > 0.2).mean() > 0.05, "no image was drawn"
         box = canvas.bounding_box()
         page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.25 * box["height"])
         until(lambda: np.abs(picture(canvas) - shown).mean() > 0.003, 60, "another place")

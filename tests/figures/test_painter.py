@@ -164,6 +164,7 @@ def test_the_browser_gets_the_voxels_in_their_own_order():
     sent = nib.Nifti1Image.from_bytes(gzip.decompress(packed))
     assert np.array_equal(sent.affine, np.diag([1, 2, 3, 1])) and sent.get_data_dtype() == np.uint8
     assert np.all(np.diff(np.asarray(sent.dataobj).ravel()) >= 0)
+    assert sent.header["cal_max"] == 255  # or NiiVue searches all voxels for a range
 
 
 @pytest.fixture
