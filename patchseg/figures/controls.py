@@ -21,7 +21,7 @@ from ipywidgets import (
 from patchseg.images.grid import AXES
 
 KEYS = (
-    "<b>1 2 3</b> tissue · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush,"
+    "<b>{}</b> {} · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush,"
     " fill, flood · <b>arrows</b>, <b>wheel</b> next slice · <b>Ctrl-Z</b> undo · <b>Ctrl-Y</b>"
     " redo · <b>O</b> outlines · <b>H</b> hold to hide labels · <b>Ctrl-wheel</b> zoom ·"
     " <b>right button</b> move · <b>R</b> whole slice"
@@ -63,7 +63,7 @@ def around(canvas, save, otherwise):
         With `said`, the line below the image.
     """
     said = HTML()
-    pens = _choice(canvas, "pen", ["look", *canvas.names, "erase"], "pen")
+    chosen = _choice(canvas, "pen", ["look", *canvas.names, "erase"], "pen")
     brush = _choice(canvas, "filled", ["brush", "fill", "flood"], "stroke")
     labels = _choice(canvas, "outline", ["filled", "outline"], "labels")
     planes = _choice(canvas, "large", [*AXES, "all"], "large")
@@ -72,14 +72,16 @@ def around(canvas, save, otherwise):
     window = FloatRangeSlider(min=0, max=255, description="brightness", readout_format=".0f")
     keep, *locks = _limits(canvas)
     rows = [
-        [pens, *_buttons(canvas, save)],
+        [chosen, *_buttons(canvas, save)],
         [brush, size, keep],
         [labels, _slider(canvas, "label_opacity", opacity), _slider(canvas, "window", window)],
         [planes, _beside(canvas), *locks],
     ]
     wrap = Layout(flex_flow="row wrap", align_items="center")
     controls = [HBox(row, layout=wrap) for row in rows]
-    return Box([*controls, canvas, said, HTML(KEYS)], said, otherwise)
+    pens = " ".join(str(number) for number, _ in enumerate(canvas.names, 1))
+    keys = HTML(KEYS.format(pens, escape(", ".join(canvas.names))))
+    return Box([*controls, canvas, said, keys], said, otherwise)
 
 
 def _choice(canvas, trait, options, name):

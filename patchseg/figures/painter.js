@@ -271,7 +271,7 @@ function painter(niivue, widget) {
     return true;
   }
 
-  /** Listen to keys in the whole painter, where JupyterLab's own keys then do nothing. */
+  /** Listen to keys in the whole painter before JupyterLab and Notebook do, whose keys then rest. */
   function listen(model, root) {
     if (root.hasAttribute("data-lm-suppress-shortcuts")) return; // shown a second time
     root.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -289,8 +289,17 @@ function painter(niivue, widget) {
       hidden = false;
       niivue().drawScene();
     };
-    root.addEventListener("keydown", typed, true);
-    root.addEventListener("keyup", released, true);
+    for (const [name, act] of Object.entries({ keydown: typed, keyup: released }))
+      window.addEventListener(
+        name,
+        function heard(event) {
+          if (root.contains(event.target)) act(event);
+          if (root.isConnected) return;
+          window.removeEventListener(name, heard, true); // its cell is gone, or moves
+          root.removeAttribute("data-lm-suppress-shortcuts");
+        },
+        true,
+      );
   }
 
   /** Mouse: right drags, wheel changes the slice, with Ctrl it zooms. */
