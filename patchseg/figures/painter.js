@@ -346,10 +346,10 @@ function painter(niivue, widget) {
   async function begin(model, message, [image, labels]) {
     const nv = niivue();
     [before, touched, done, undone] = [null, null, [], []];
+    nv.setDrawColormap(model.get("colours")); // before there is an image, which it would draw anew
     const url = URL.createObjectURL(new Blob([image]));
     await nv.loadVolumes([{ url, name: "image.nii.gz" }]);
     URL.revokeObjectURL(url);
-    nv.setDrawColormap(model.get("colours"));
     nv.setDrawingEnabled(true);
     paste(
       nv.drawBitmap,
