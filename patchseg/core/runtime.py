@@ -249,7 +249,7 @@ _QUIET = _Quiet()
 def start_quietly():
     """Load TensorFlow and let it find its devices, without the greeting on standard error.
 
-    For a command, which owns its process: standard error is turned away meanwhile.
+    For a command or a notebook, which owns its process: standard error is turned away meanwhile.
     """
     with quiet():
         import tensorflow as tf

@@ -17,8 +17,8 @@ LOOK = {
     "is_force_mouse_click_to_voxel_centers": True,
 }
 """Of the canvas; the gap of the cross-hair lets one see what is painted."""
-TOP = 99.9
-"""Percentile of the intensities that is white at most."""
+TOP = 99.0
+"""Percentile of the intensities that is white; what is brighter, as vessels are, is white, too."""
 
 
 @cache
@@ -33,7 +33,7 @@ def kind():
 
     theirs = (Path(ipyniivue.__file__).parent / "static" / "widget.js").read_text(encoding="utf-8")
     ours = Path(__file__).with_name("painter.js").read_text(encoding="utf-8")
-    inside = re.search(r"([\w$]+)\.setDrawingEnabled\(\1\.opts\.drawingEnabled\)", theirs)[1]
+    inside = re.search(r"\.setDrawingEnabled\(([\w$]+)\.opts\.drawingEnabled\)", theirs)[1]
     theirs, functions = re.search(r"(.*)export\s*\{\s*([\w$]+) as default", theirs, re.S).groups()
 
     class Canvas(ipyniivue.NiiVue):
@@ -75,9 +75,13 @@ def as_nifti(data, voxel_mm):
     voxel_mm : sequence of three float
     """
     low = data.min()
-    some = data.ravel()[:: max(1, data.size // 10**6)]
+    some = data.ravel(order="K")[:: max(1, data.size // 10**6)]
     high = np.percentile(some[some > low], TOP) if (some > low).any() else low + 1
-    bright = np.clip((data - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    bright = np.empty(data.shape, np.uint8, order="F")  # as NIfTI stores it
+    for at in range(data.shape[2]):
+        slab = (data[..., at] - low) * (255 / (high - low))
+        bright[..., at] = np.clip(slab, 0, 255, out=slab)
     image = nib.Nifti1Image(bright, np.diag([*voxel_mm, 1.0]))
     image.header.set_xyzt_units("mm")
+    image.header["cal_max"] = 255  # or NiiVue looks for a range of its own in all voxels
     return gzip.compress(image.to_bytes(), 1)

@@ -21,9 +21,9 @@ from ipywidgets import (
 from patchseg.images.grid import AXES
 
 KEYS = (
-    "<b>1 2 3</b> tissue · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush or"
-    " fill · <b>arrows</b>, <b>wheel</b> next slice · <b>Ctrl-Z</b> undo · <b>Ctrl-Y</b> redo ·"
-    " <b>O</b> outlines · <b>H</b> hold to hide labels · <b>Ctrl-wheel</b> zoom ·"
+    "<b>{}</b> {} · <b>0</b> erase · <b>L</b> look · <b>[ ]</b> pen size · <b>F</b> brush,"
+    " fill, flood · <b>arrows</b>, <b>wheel</b> next slice · <b>Ctrl-Z</b> undo · <b>Ctrl-Y</b>"
+    " redo · <b>O</b> outlines · <b>H</b> hold to hide labels · <b>Ctrl-wheel</b> zoom ·"
     " <b>right button</b> move · <b>R</b> whole slice"
 )
 KEEP = 25.0
@@ -63,22 +63,25 @@ def around(canvas, save, otherwise):
         With `said`, the line below the image.
     """
     said = HTML()
-    pens = _choice(canvas, "pen", ["look", *canvas.names, "erase"], "pen")
-    brush = _choice(canvas, "filled", ["brush", "fill"], "stroke")
+    chosen = _choice(canvas, "pen", ["look", *canvas.names, "erase"], "pen")
+    brush = _choice(canvas, "filled", ["brush", "fill", "flood"], "stroke")
     labels = _choice(canvas, "outline", ["filled", "outline"], "labels")
     planes = _choice(canvas, "large", [*AXES, "all"], "large")
     size = _slider(canvas, "pen_size", IntSlider(min=1, max=41, step=2, description="pen size"))
     opacity = FloatSlider(min=0, max=1, step=0.05, description="opacity")
     window = FloatRangeSlider(min=0, max=255, description="brightness", readout_format=".0f")
+    keep, *locks = _limits(canvas)
     rows = [
-        [pens, *_buttons(canvas, save)],
-        [brush, size, *_limits(canvas)],
+        [chosen, *_buttons(canvas, save)],
+        [brush, size, keep],
         [labels, _slider(canvas, "label_opacity", opacity), _slider(canvas, "window", window)],
-        [planes, _beside(canvas)],
+        [planes, _beside(canvas), *locks],
     ]
     wrap = Layout(flex_flow="row wrap", align_items="center")
     controls = [HBox(row, layout=wrap) for row in rows]
-    return Box([*controls, canvas, said, HTML(KEYS)], said, otherwise)
+    pens = " ".join(str(number) for number, _ in enumerate(canvas.names, 1))
+    keys = HTML(KEYS.format(pens, escape(", ".join(canvas.names))))
+    return Box([*controls, canvas, said, keys], said, otherwise)
 
 
 def _choice(canvas, trait, options, name):
@@ -119,7 +122,7 @@ def _limits(canvas):
             description=name,
             icon="lock",
             tooltip=f"strokes leave {name} as it is",
-            layout=Layout(width="60px"),
+            layout=Layout(width="76px"),
         )
         for name in canvas.names
     ]
@@ -135,5 +138,6 @@ def _limits(canvas):
 
 def _beside(canvas):
     box = Checkbox(value=canvas.beside, description="image without labels beside it", indent=False)
+    box.layout.width = "240px"
     jslink((canvas, "beside"), (box, "value"))
     return box

@@ -8,6 +8,7 @@
 function painter(niivue, widget) {
   const LOOK = 0; // the pens are: look, a pen for each label, erase
   const ALL_PLANES = 3; // the choices of the large plane are: sagittal, coronal, axial, all alike
+  const FLOOD = 2; // the strokes are: brush, fill, flood
   const MOST_STROKES = 500; // that can be undone
 
   let before = null; // the labels as they were before the stroke that is being drawn
@@ -57,6 +58,10 @@ function painter(niivue, widget) {
     const centre = [x, y, z].map((at, side) => Math.min(Math.max(at, 0), dims()[side] - 1));
     const radius = (nv.opts.penSize - 1) / 2;
     if (!touched) first = nv.volumes[0].img[index(centre)];
+    if (model.get("filled") === FLOOD) {
+      if (!touched) flood(model, centre, value);
+      return;
+    }
     const allowed = free(model);
     const [low, high] = [-1, 1].map((sign) =>
       centre.map((at, side) =>
@@ -72,6 +77,29 @@ function painter(niivue, widget) {
           const voxel = index([a, b, c]);
           if (apart <= radius + 0.3 && allowed(voxel)) nv.drawBitmap[voxel] = value;
         }
+    widen(low, high);
+  }
+
+  /** Paint the area of one label around a voxel, in the plane of the stroke, if it is enclosed. */
+  function flood(model, seed, value) {
+    const nv = niivue();
+    const size = dims();
+    const steps = [1, size[0], size[0] * size[1]]; // from a voxel to the next along each axis
+    const sides = [0, 1, 2].filter((side) => side !== 2 - nv.drawPenAxCorSag);
+    const allowed = free(model);
+    const label = before[index(seed)];
+    const area = new Set([index(seed)]);
+    const [low, high] = [[...seed], [...seed]];
+    for (const voxel of area)
+      for (const side of sides) {
+        const at = Math.floor(voxel / steps[side]) % size[side];
+        if (at === 0 || at === size[side] - 1) return; // the border of the slice: not enclosed
+        low[side] = Math.min(low[side], at);
+        high[side] = Math.max(high[side], at);
+        for (const next of [voxel - steps[side], voxel + steps[side]])
+          if (before[next] === label && allowed(next)) area.add(next);
+      }
+    for (const voxel of area) if (allowed(voxel)) nv.drawBitmap[voxel] = value;
     widen(low, high);
   }
 
@@ -97,7 +125,28 @@ function painter(niivue, widget) {
       start: box.start,
       size: box.size,
     };
-    model.send(content, undefined, [values.buffer]);
+    try {
+      model.send(content, undefined, [values.buffer]);
+    } catch {
+      lost();
+    }
+  }
+
+  /** Cover the image once Python is gone: what is painted then would go nowhere. */
+  function lost() {
+    const row = niivue().canvas.parentNode.parentNode;
+    if (row.querySelector(".lost")) return;
+    const cover = document.createElement("div");
+    cover.className = "lost";
+    cover.textContent =
+      "The kernel of this painter has ended, and nothing is painted any more. Run the cells again:" +
+      " what was saved is there.";
+    cover.style.cssText =
+      "position: absolute; inset: 0; z-index: 1; display: flex; align-items: center;" +
+      " justify-content: center; padding: 2em; font-size: 1.2em; text-align: center;" +
+      " color: white; background: rgba(0, 0, 0, 0.75)";
+    row.style.position = "relative";
+    row.append(cover);
   }
 
   /** End a stroke: keep what it changed, and tell Python. */
@@ -211,7 +260,7 @@ function painter(niivue, widget) {
     else if (name === "l" || name === "escape") change(model, { pen: LOOK });
     else if (name === "[") change(model, { pen_size: Math.max(1, model.get("pen_size") - 2) });
     else if (name === "]") change(model, { pen_size: Math.min(41, model.get("pen_size") + 2) });
-    else if (name === "f") change(model, { filled: 1 - model.get("filled") });
+    else if (name === "f") change(model, { filled: (model.get("filled") + 1) % 3 });
     else if (name === "o") change(model, { outline: 1 - model.get("outline") });
     else if (name === "r") niivue().setPan2Dxyzmm([0, 0, 0, 1]);
     else if (name === "h") hidden = true;
@@ -222,7 +271,7 @@ function painter(niivue, widget) {
     return true;
   }
 
-  /** Listen to keys in the whole painter, where JupyterLab's own keys then do nothing. */
+  /** Listen to keys in the whole painter before JupyterLab and Notebook do, whose keys then rest. */
   function listen(model, root) {
     if (root.hasAttribute("data-lm-suppress-shortcuts")) return; // shown a second time
     root.setAttribute("data-lm-suppress-shortcuts", "true");
@@ -240,8 +289,17 @@ function painter(niivue, widget) {
       hidden = false;
       niivue().drawScene();
     };
-    root.addEventListener("keydown", typed, true);
-    root.addEventListener("keyup", released, true);
+    for (const [name, act] of Object.entries({ keydown: typed, keyup: released }))
+      window.addEventListener(
+        name,
+        function heard(event) {
+          if (root.contains(event.target)) act(event);
+          if (root.isConnected) return;
+          window.removeEventListener(name, heard, true); // its cell is gone, or moves
+          root.removeAttribute("data-lm-suppress-shortcuts");
+        },
+        true,
+      );
   }
 
   /** Mouse: right drags, wheel changes the slice, with Ctrl it zooms. */
@@ -258,6 +316,8 @@ function painter(niivue, widget) {
   function extend(model) {
     const nv = niivue();
     const [draw, refresh] = [nv.drawScene.bind(nv), nv.refreshDrawing.bind(nv)];
+    const texture = nv.r8Tex.bind(nv);
+    nv.r8Tex = (old, unit, dims) => texture(old, unit, dims); // a new one is 0 without an upload
     let asked = 0;
     nv.drawScene = () => {
       asked ||= requestAnimationFrame(() => {
@@ -267,7 +327,7 @@ function painter(niivue, widget) {
     };
     nv.refreshDrawing = (shown = true) => {
       if (touched) upload(touched);
-      else refresh(false);
+      else if (before) refresh(false);
       if (shown) nv.drawScene();
     };
     nv.drawPt = (x, y, z, value) => disc(model, x, y, z, value);
@@ -285,19 +345,19 @@ function painter(niivue, widget) {
   /** Show the image and the labels that Python sends. */
   async function begin(model, message, [image, labels]) {
     const nv = niivue();
+    [before, touched, done, undone] = [null, null, [], []];
+    nv.setDrawColormap(model.get("colours")); // before there is an image, which it would draw anew
     const url = URL.createObjectURL(new Blob([image]));
     await nv.loadVolumes([{ url, name: "image.nii.gz" }]);
     URL.revokeObjectURL(url);
-    nv.setDrawColormap(model.get("colours"));
     nv.setDrawingEnabled(true);
-    [done, undone, touched] = [[], [], null];
     paste(
       nv.drawBitmap,
       message,
       new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength),
     );
     before = nv.drawBitmap.slice();
-    nv.refreshDrawing();
+    upload(message);
     settle(model);
     go(model.get("place"));
     model.send({ event: "shown" });
@@ -325,6 +385,7 @@ function painter(niivue, widget) {
         model.on(`change:${name}`, () => niivue().drawScene());
       model.on("change:window", () => brighten(model));
       model.on("change:beside", () => arrange(model));
+      model.on("comm_live_update", lost); // of ipywidgets: the kernel was restarted
       model.on("msg:custom", (message, buffers) => {
         if (message.type === "begin") begin(model, message, buffers);
         if (message.type === "undo") undo(model);

@@ -164,6 +164,7 @@ def test_the_browser_gets_the_voxels_in_their_own_order():
     sent = nib.Nifti1Image.from_bytes(gzip.decompress(packed))
     assert np.array_equal(sent.affine, np.diag([1, 2, 3, 1])) and sent.get_data_dtype() == np.uint8
     assert np.all(np.diff(np.asarray(sent.dataobj).ravel()) >= 0)
+    assert sent.header["cal_max"] == 255  # or NiiVue searches all voxels for a range
 
 
 @pytest.fixture
@@ -207,3 +208,26 @@ def test_a_hand_paints_fills_locks_undoes_and_comes_back(image, page):
 
     shown.key("ArrowUp")
     assert painter.canvas.place[1] == 13 and "coronal slice <b>13</b>" in painter.said.value
+
+
+def test_a_flood_fills_what_is_enclosed_and_nothing_else(image, page):
+    ring = np.zeros(SHAPE, np.uint8)
+    ring[6:13, 12, 4:11] = 2
+    ring[7:12, 12, 5:10] = 0
+    labels = write_labels(image, "labels.nii.gz", ring)
+    painter = painting.Painter(image, labels, number=12)
+    shown = bench.Shown(page, painter)
+    shown.key("3", "f", "f")
+    assert page.evaluate("model.state.filled") == 2
+    shown.stroke((0.06, 0.5), (0.06, 0.5))  # outside the ring: not enclosed
+    assert np.array_equal(painter.values, ring)
+    shown.stroke((0.33, 0.5), (0.34, 0.5))
+    filled = ring.copy()
+    filled[7:12, 12, 5:10] = 3
+    assert np.array_equal(painter.values, filled)
+    shown.key("Control+z")
+    assert np.array_equal(painter.values, ring)
+    shown.key("f", "f", "1")
+    page.evaluate("() => { model.send = () => { throw new Error('Cannot send'); }; }")
+    shown.stroke((0.33, 0.5), (0.34, 0.5))  # the kernel is gone
+    assert "Run the cells again" in page.locator(".lost").inner_text()

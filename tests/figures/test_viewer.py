@@ -1,108 +1,23 @@
-"""The viewer in a real JupyterLab, in headless Chromium: does it draw the image and the labels?"""
+"""The viewer's colours, and the painter in a real JupyterLab: does it draw and take strokes?"""
 
-import io
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib.image
 import nbformat
 import nibabel as nib
 import numpy as np
 import pytest
-from painter import WEBGL
+from lab import ROOT, chromium_page, coloured, jupyter_lab, picture
 
 from patchseg.figures import viewer
 from patchseg.images import grid
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_labels_have_the_colours_of_the_figures():
     colours = viewer.label_colours()
     assert colours["labels"] == ["", "CSF", "GM", "WM"] and colours["A"] == [0, 255, 255, 255]
     assert [colours[channel][3] for channel in "RGB"] == [240, 228, 66]
-
-
-@contextmanager
-def jupyter_lab(folder, log):
-    """Serve a folder without a password on this machine only; yield the address.
-
-    All cells stay in the page, scrolled to or not.
-    """
-    settings = (
-        Path(log).with_suffix("")
-        / "@jupyterlab"
-        / "notebook-extension"
-        / "tracker.jupyterlab-settings"
-    )
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"windowingMode": "none"}')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        "--IdentityProvider.token=",
-        "--ServerApp.password=",
-        f"--notebook-dir={folder}",
-    ]
-    options += [
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    with open(log, "wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            stdout=out,
-            stderr=out,
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT), "JUPYTERLAB_SETTINGS_DIR": str(Path(log).with_suffix(""))},
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{address}/api/status", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-@contextmanager
-def chromium_page():
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=WEBGL)
-        yield chromium.new_page(viewport={"width": 1300, "height": 1000})
-        chromium.close()
-
-
-def picture(element):
-    """Return a screenshot of an element: (h, w, 3) ndarray in [0, 1]."""
-    return matplotlib.image.imread(io.BytesIO(element.screenshot(timeout=120000)))[..., :3]
-
-
-def coloured(shown):
-    """Return the share of pixels that are neither black, grey nor white."""
-    return float((np.ptp(shown, axis=-1) > 0.15).mean())
 
 
 def run_notebook(page, address):
@@ -180,33 +95,3 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
         np.flatnonzero(grid.ras(painted)[0].any(axis=(0, 2))).tolist()
         == np.flatnonzero(grid.ras(proposal)[0].any(axis=(0, 2))).tolist()
     )
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_notebook_5_draws_image_and_labels_in_jupyterlab(tmp_path):
-    notebooks = tmp_path / "notebooks"
-    notebooks.mkdir()
-    shutil.copy(ROOT / "notebooks" / "5_segment.ipynb", notebooks)
-    shutil.copytree(ROOT / "data", notebooks / "data")
-    with jupyter_lab(notebooks, tmp_path / "lab.txt") as address, chromium_page() as page:
-        canvas = run_notebook(page, f"{address}/lab/tree/5_segment.ipynb?reset")
-        for _ in range(180):
-            time.sleep(1)
-            shown = picture(canvas)
-            if coloured(shown) > 0.01:
-                break
-        assert coloured(shown) > 0.01, "no coloured labels were drawn"
-        assert (shown.mean(axis=-1) > 0.2).mean() > 0.05, "no image was drawn"
-        kept = os.environ.get("PATCHSEG_SCREENSHOTS")
-        if kept:
-            page.screenshot(path=Path(kept) / "5_segment.png")
-        slider = page.locator(".jp-Notebook .widget-readout").first
-        slider.fill("0")
-        slider.press("Enter")
-        for _ in range(120):
-            time.sleep(0.5)
-            faded = coloured(picture(canvas))
-            if faded < coloured(shown) / 2:
-                break
-        assert faded < coloured(shown) / 2, "the slider did not fade the labels"
