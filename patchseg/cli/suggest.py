@@ -65,8 +65,8 @@ def suggest(
     """Say which slices to label, and why: where the network is unsure, and not near labelled ones.
 
     Of several images it says which one the network knows least, and names the best slices of all.
-    NAME_labels beside an image, in its place among the images, counts as --labelled: the pairs that
-    adapt takes can be given as they are.
+    NAME_labels.nii.gz among the images counts as --labelled of its image, so the pairs that adapt
+    takes can be given as they are.
 
     Writes for each image with such a slice NAME_labels.nii.gz on the image's grid, to paint in (1
     CSF, 2 GM, 3 WM, 0 not labelled): empty, or what is --labelled already; NAME_proposal.nii.gz,
