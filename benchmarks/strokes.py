@@ -245,7 +245,7 @@ def compared(table, trials):
     Returns
     -------
     compared : pandas.DataFrame
-        With columns dice, none, whole, share: of what the whole slice gains.
+        With columns dice, none, whole, share: of what the whole slice gains, if it gains.
     """
     own = trials[(trials.how == "whole") & (trials.choice < 0)]
     means = own.assign(dice=own[["gm", "wm"]].mean(axis=1)).set_index(["brain", "slices"]).dice
@@ -256,7 +256,8 @@ def compared(table, trials):
     whole = found.brain.map(whole).where(
         found.learned == BORDERS, found.brain.map(means.xs(1, level="slices"))
     )
-    return found.assign(none=none, whole=whole, share=(found.dice - none) / (whole - none))
+    gain = (whole - none).where(whole > none)
+    return found.assign(none=none, whole=whole, share=(found.dice - none) / gain)
 
 
 def report(table, trials):
@@ -315,15 +316,16 @@ def picture(found):
 
 
 def _draw(axes, rows, ticks, place, learned):
-    """Plot one way of learning, what the whole slice gives, and `WANTED` of its gain."""
+    """Plot one way of learning, what the whole slice gives, and `WANTED` of its gain, if any."""
     none, whole = rows.none.iloc[0], rows.whole.iloc[0]
     at, name = [ticks.index(count) for count in (0, *rows.strokes)], f"{learned} learn"
     name = name + "s" if learned == ALL else name
     style = {"color": LINES[place]}
     axes.plot(at, [none, *rows.dice], STYLES[0], marker="os"[place], label=name, **style)
     axes.axhline(whole, linestyle="--", label=f"{name}, whole slice", **style)
-    wanted = f"{name}, {WANTED:.0%} of its gain"
-    axes.axhline(none + WANTED * (whole - none), linestyle=":", label=wanted, **style)
+    if whole > none:
+        wanted = f"{name}, {WANTED:.0%} of its gain"
+        axes.axhline(none + WANTED * (whole - none), linestyle=":", label=wanted, **style)
 
 
 def main():
