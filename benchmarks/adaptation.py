@@ -2,6 +2,7 @@
 
     python benchmarks/adaptation.py               # the curve and the checks; hours on two cores,
                                                   # current rows are kept
+    python benchmarks/adaptation.py --ceiling     # only what very many labels teach
     python benchmarks/adaptation.py --ablation    # the choices of the recipe
     python benchmarks/adaptation.py --report      # tables and figure only
 
@@ -17,7 +18,7 @@ import common
 import keras
 import numpy as np
 import pandas as pd
-from adaptation_tables import OUT, report, report_ablation
+from adaptation_tables import CEILING, OUT, report, report_ablation
 from common import ACROSS, ANIMALS, SETTINGS, STRANGERS, as_given, dice, load, weights_of
 
 from patchseg import params, unet
@@ -40,6 +41,13 @@ CHOICES = 5
 LEAST = 0.3
 """Share of the largest slice that a slice needs to be drawn at random, as for suggested ones."""
 SCRATCH_STEPS = 400
+MANY = 20
+"""Slices between few and the ceiling."""
+CEILING_STEPS, CEILING_PATCHES = 2400, 4096
+"""Batches and patches with which every second slice is learned: three times the most, four times.
+
+Nothing of what is learned goes back to the parent.
+"""
 AS_IT_IS = "as it is"
 DISTURBED = (
     "rotation_deg",
@@ -189,6 +197,30 @@ def trial(brain, count, choice, how, chosen, weights, known):
     return row
 
 
+def ceiling(brain):
+    """Learn every second slice to the end, and score the others: one row."""
+    parent, one = networks.load(weights_of(STRANGERS[brain])), load(brain)
+    slices, started = every_second(one), time.monotonic()
+    recipe, steps = to_the_end()
+    network = adapted(painted(one, slices, "whole", 0), parent, recipe, steps, True)
+    seconds = round(time.monotonic() - started, 1)
+    gm, wm = dice(without(one, slices), answer(network, one))
+    scores = {"gm": round(float(gm), 4), "wm": round(float(wm), 4)}
+    return {"numbers": f"{slices[0]} to {slices[-1]} by 2", "seconds": seconds} | scores
+
+
+def every_second(one):
+    """Return every second coronal slice that holds labels, a list of int."""
+    return np.flatnonzero(one.known.any(axis=(0, 2)))[::2].tolist()
+
+
+def to_the_end():
+    """Return the recipe of the ceiling, and its batches."""
+    recipe = params.load(SETTINGS).adapt
+    draw = recipe.draw.model_copy(update={"patches": CEILING_PATCHES})
+    return recipe.model_copy(update={"draw": draw, "kept": 1.0}), CEILING_STEPS
+
+
 def known_of(brain, how, choice):
     """Return the brains on which a row tells what is forgotten."""
     return KNOWN[brain] if how == "whole" and choice < 0 else ()
@@ -196,13 +228,22 @@ def known_of(brain, how, choice):
 
 def measure(brain, slices, choice, how, variant):
     """Do one job. Suggested whole slices also tell what is forgotten."""
+    if how == CEILING:
+        return [ceiling(brain)]
     known = known_of(brain, how, choice)
     weights = weights_of(STRANGERS[brain])
     return [trial(brain, slices, choice, how, varied(variant), weights, known)]
 
 
 def key(brain, slices, choice, how, variant):
-    """Return the fingerprint of a row: of a brain's and variant's rows it is the same."""
+    """Return the fingerprint of a row: of a brain's and variant's rows it is the same.
+
+    The ceiling has its own.
+    """
+    if how == CEILING:
+        recipe, steps = to_the_end()
+        settings, own = [recipe.model_dump(), steps], [brain, "mni"]
+        return common.key(ceiling, settings=settings, brain_names=own, networks=[STRANGERS[brain]])
     recipe, steps, calibrates = varied(variant)
     return common.key(
         trial,
@@ -224,6 +265,7 @@ def jobs():
         job(name, count, choice) for choice in (-1, 0) for count in (1, 5) for name in ANIMALS
     ]
     listed += [job(name, 1, how=how) for how in ("scribbles", "wrong") for name in ANIMALS]
+    listed += ceiling_jobs()
     listed += [job(name, count) for count in COUNTS for name in ANIMALS]
     listed += [
         job(name, count, choice)
@@ -241,6 +283,11 @@ def jobs():
     return [one for number, one in enumerate(listed) if one not in listed[:number]]
 
 
+def ceiling_jobs():
+    """List what tells how much is left to learn: every second slice, and `MANY`."""
+    return [one for name in ANIMALS for one in (job(name, 0, how=CEILING), job(name, MANY))]
+
+
 def ablation_jobs():
     """List what is to be done for the choices of the recipe."""
     names = ("chimp", "macaque-4mo")
@@ -251,10 +298,18 @@ def main():
     """Do what is missing or stale, one row after the other, then write tables and figure."""
     parser = common.parser(__doc__)
     parser.add_argument("--ablation", action="store_true", help="the choices of the recipe")
+    parser.add_argument("--ceiling", action="store_true", help="only what very many labels teach")
     given = parser.parse_args()
     todo, name = (ablation_jobs(), "ablation") if given.ablation else (jobs(), "trials")
+    only = ceiling_jobs() if given.ceiling else todo
     table = common.complete(
-        OUT / f"{name}.csv", todo, key, measure, given.report, what="adaptations"
+        OUT / f"{name}.csv",
+        todo,
+        key,
+        measure,
+        given.report,
+        what="adaptations",
+        wanted=lambda job: job in only,
     )
     scores = ACROSS / "scores.csv"
     if given.ablation:

@@ -191,6 +191,30 @@ def test_dice_counts_only_what_is_labelled(ball):
     assert common.dice(given, found) == [1, 1]
 
 
+def test_the_ceiling_is_a_line_of_its_own_and_each_count_tells_its_share_of_it():
+    rows = [
+        adaptation.job("chimp", 0) | {"dice": 0.5, "key": "aaaa"},
+        adaptation.job("chimp", 5) | {"dice": 0.76, "key": "aaaa"},
+        adaptation.job("chimp", 0, how=adaptation.CEILING) | {"dice": 0.8, "key": "bbbb"},
+    ]
+    table = pd.DataFrame(rows)
+    curve = adaptation_tables.curve_of(table, pd.Series({("chimp", "hmrf"): 0.4}))
+    lines = adaptation_tables.curve_lines(curve)
+    assert [line[1:3] + line[-2:] for line in lines] == [
+        ["0", "0.500", "0.625", "aaaa"],
+        ["5", "0.760", "0.950", "aaaa"],
+    ]
+    (ceiling,) = adaptation_tables.ceiling_lines(table)
+    assert ceiling == ["chimp", "every second", "0.800", "", "", "", "", "1", "bbbb"]
+
+
+def test_the_ceiling_learns_every_second_slice_with_nothing_given_back(ball):
+    held = np.flatnonzero(ball.known.any(axis=(0, 2)))
+    assert adaptation.every_second(ball) == held[::2].tolist()
+    recipe, steps = adaptation.to_the_end()
+    assert recipe.kept == 1 and steps > recipe.most_steps
+
+
 def test_the_curve_has_the_mean_of_a_brain_and_the_keys_of_its_rows():
     rows = [
         adaptation.job("chimp", 0) | {"dice": 0.5, "key": "aaaa"},
