@@ -228,7 +228,8 @@ def _check_agreement(given, first, poor):
 def _doubts(given, first, out):
     """Return what is doubted of the labels of each image (see `label_checks`), after a warning."""
     doubts = [label_checks.check(*pair) for pair in zip(given, first, strict=True)]
-    for remark in label_checks.tell(given, first, doubts, out):
+    one_sided = map(label_checks.one_sided, given, first)
+    for remark in [*label_checks.tell(given, first, doubts, out), *filter(None, one_sided)]:
         warnings.warn(remark, stacklevel=3)
     return doubts
 

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from patchseg import checkpoint
+from patchseg import checkpoint, patching
 from patchseg.adaptation import label_fit
 from patchseg.images import brain
 from patchseg.images.grid import AXES
 
 MOST_SLICES = 12  # of an image that are looked at, evenly spread
 MOST_SHOWN = 6  # in a picture
+ONE_SIDED = 0.4, 0.25
+"""Labels of less than the first share of their slices teach badly where the guess has more than the
+second wrong of them (see ``benchmarks/strokes.py``: thirty strokes .3 to .6, scribbles .1)."""
 MENDS = {
     "mirrored": "check the orientation in the editor that wrote them",
     "shifted": "check that they were painted on this image and its grid, not on a moved copy",
@@ -172,6 +175,29 @@ def tell(given, first, findings, out):
             also = ", ".join(finding.slice_name(finding.number) for finding in others)
             remarks.append(f"{first_one}{also and f' ({kind}, too: {also})'}; see {path}")
     return remarks
+
+
+def one_sided(one, guess):
+    """Say that labels only stand where the network was wrong; empty if they do not.
+
+    What is learned from them overturns the network where it was right, too.
+
+    Parameters
+    ----------
+    one : patchseg.datasets.labelled.Labelled
+    guess : (x, y, z) ndarray of uint8
+        What the network finds before it learns.
+    """
+    plane, numbers = one.slices()
+    own = patching.slices(one.mask, plane)[numbers].sum()
+    wrong = (one.labels != guess)[one.known].mean()
+    if one.known.sum() >= ONE_SIDED[0] * own or wrong <= ONE_SIDED[1]:
+        return ""
+    return (
+        f"{one.name}: {wrong:.0%} of what is labelled is where the network is wrong, and little of"
+        " where it is right; such labels can make it worse. Begin with its proposal (patchseg"
+        " suggest) and correct that, or label the rest of the slice, too"
+    )
 
 
 def share(given, findings):

@@ -87,6 +87,18 @@ def test_labels_explain_nothing_by_chance():
     assert label_fit.explained(tables).round(6).tolist() == [1, 0, 0]
 
 
+def test_strokes_only_where_the_guess_is_wrong_are_told():
+    one = marbled()
+    guess = np.where(one.labels == 3, 2, one.labels)  # white matter is not seen
+    painted = one.labels[:, AT] * (np.arange(40) < 10)
+    strokes = np.where(painted == 3, painted, 0)
+    assert "100% of what is labelled is where" in label_checks.one_sided(
+        on_slice(one, strokes), guess
+    )
+    for labels in (one.labels[:, AT], painted * (painted < 3)):  # a whole slice; the guess is right
+        assert label_checks.one_sided(on_slice(one, labels), guess) == ""
+
+
 def test_the_user_is_told_and_shown(tmp_path):
     one = marbled()
     given = on_slice(one, FAULTS["look mirrored left-right"])
