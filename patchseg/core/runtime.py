@@ -255,6 +255,7 @@ def start_quietly():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+        tf.get_logger().setLevel("ERROR")  # nor its advice on tracing, when much is learned
 
 
 def quiet():

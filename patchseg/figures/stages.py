@@ -101,7 +101,8 @@ def loss_curve(losses):
     figure = Picture(figsize=(6, 2.6), layout="constrained")
     axes = figure.subplots()
     axes.plot(range(1, len(losses) + 1), losses, color=LINES[0], marker="o")
-    axes.set(xlabel="round", ylabel="mean loss", ylim=(0, None), title="fine-tuning")
+    top = 1.1 * max(losses)
+    axes.set(xlabel="round", ylabel="mean loss", ylim=(0, top), title="fine-tuning")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 

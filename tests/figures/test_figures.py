@@ -59,3 +59,8 @@ def test_slices_of_a_mosaic_can_be_chosen():
     image[4:16, 4:20, 4:18] = 0.5
     figure = figures.mosaic(image, (image > 0).astype(np.uint8), (1, 1, 1), "coronal", at=[7, 12])
     assert [axes.get_title() for axes in figure.axes[:2]] == ["y = 7", "y = 12"]
+
+
+def test_no_point_of_a_flat_loss_is_cut_off():
+    axes = figures.loss_curve([0.66, 0.659]).axes[0]
+    assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 0.7

@@ -219,7 +219,7 @@ def test_a_flood_fills_what_is_enclosed_and_nothing_else(image, page):
     shown = bench.Shown(page, painter)
     shown.key("3", "f", "f")
     assert page.evaluate("model.state.filled") == 2
-    shown.stroke((0.06, 0.5), (0.06, 0.5))  # outside the ring: not enclosed
+    shown.stroke((0.24, 0.5), (0.24, 0.5))  # outside the ring: not enclosed
     assert np.array_equal(painter.values, ring)
     shown.stroke((0.33, 0.5), (0.34, 0.5))
     filled = ring.copy()
@@ -231,3 +231,16 @@ def test_a_flood_fills_what_is_enclosed_and_nothing_else(image, page):
     page.evaluate("() => { model.send = () => { throw new Error('Cannot send'); }; }")
     shown.stroke((0.33, 0.5), (0.34, 0.5))  # the kernel is gone
     assert "Run the cells again" in page.locator(".lost").inner_text()
+
+
+def test_a_stroke_that_keeps_to_the_brightness_stays_in_the_ball(image, page):
+    painter = painting.Painter(image, image.with_name("labels.nii.gz"), number=12)
+    shown = bench.Shown(page, painter)
+    shown.key("3", "[")
+    page.evaluate("model.set('keep', 25)")
+    shown.stroke((0.35, 0.5), (0.21, 0.06))  # from the middle to a corner
+    painted = painter.data[painter.values == 3]
+    assert len(painted) > 5 and painted.min() == 100  # the background is 0
+    page.evaluate("model.set('keep', 0)")
+    shown.stroke((0.35, 0.5), (0.21, 0.06))
+    assert painter.data[painter.values == 3].min() == 0
