@@ -76,38 +76,33 @@ def read_card(path):
     if not path.name.endswith(SUFFIX):
         raise InputError(f"{path}: not a name of weights; name a file that ends in {SUFFIX}")
     try:
-        for file in (path, card_path(path)):
-            if not file.is_file():
-                raise InputError(
-                    f"{file}: no such file; weights are two files, NAME{SUFFIX} and NAME.json (the"
-                    " train stage writes both)"
-                )
-        found, made = json.loads(card_path(path).read_text(encoding="utf-8")), sha256(path)
+        missing = [file for file in (path, card_path(path)) if not file.is_file()]
+        text, made = (b"", "") if missing else (card_path(path).read_bytes(), sha256(path))
     except OSError as error:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); mend its permissions, or copy"
             " the weights and their card again"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise _no_card(path, error) from error
+    if missing:
+        raise InputError(
+            f"{missing[0]}: no such file; weights are two files, NAME{SUFFIX} and NAME.json (the"
+            " train stage writes both)"
+        )
     try:
+        found = json.loads(text)
         expected = found["sha256"]
         if not isinstance(found["architecture"], dict):
             raise TypeError("'architecture' is not a table")
-    except (KeyError, TypeError) as error:
-        raise _no_card(path, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{card_path(path)}: not a card of weights ({error}); copy it again, or train again"
+        ) from error
     if made != expected:
         raise InputError(
             f"{path}: sha256 {made[:12]}… is not {str(expected)[:12]!r}… of"
             f" {card_path(path).name}; copy both files again"
         )
     return found
-
-
-def _no_card(path, error):
-    return InputError(
-        f"{card_path(path)}: not a card of weights ({error}); copy it again, or train again"
-    )
 
 
 def finds_brains(path):

@@ -60,6 +60,15 @@ def test_weights_that_cannot_be_read_are_named(tmp_path, monkeypatch):
         networks.load(path)
 
 
+def test_missing_weights_are_named(tmp_path):
+    path = save(tmp_path / "a.weights.h5")
+    checkpoint.card_path(path).unlink()
+    with pytest.raises(InputError, match=r"^\S+a\.json: no such file; weights are two files"):
+        networks.load(path)
+    with pytest.raises(InputError, match=r"^\S+b\.weights\.h5: no such file"):
+        networks.load(tmp_path / "b.weights.h5")
+
+
 def test_a_hostile_sha256_does_not_reach_the_terminal(tmp_path):
     path = save(tmp_path / "a.weights.h5")
     card = checkpoint.card_path(path)
