@@ -4,6 +4,7 @@ Where labels belong is told by the image alone (see `label_fit`). The network's 
 poor, is asked only which tissue is which.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,9 +165,11 @@ def tell(given, first, findings, out):
     from patchseg import figures
 
     remarks, base = [], Path(out).name.removesuffix(checkpoint.SUFFIX)
+    for old in Path(out).parent.glob("*_doubted*.png"):  # of labels that were corrected since
+        if re.fullmatch(re.escape(base) + r"_doubted(-\d+)?\.png", old.name):
+            old.unlink()
     for number, (one, guess, own) in enumerate(zip(given, first, findings, strict=True), 1):
         path = Path(out).with_name(f"{base}_doubted{f'-{number}' if number > 1 else ''}.png")
-        path.unlink(missing_ok=True)  # of labels that have been corrected since
         if not own:
             continue
         figures.save(picture(one, guess, own), path)
@@ -178,9 +181,9 @@ def tell(given, first, findings, out):
 
 
 def one_sided(one, guess):
-    """Say that labels only stand where the network was wrong; empty if they do not.
+    """Say that few voxels are labelled, mostly where the network is wrong; empty if not.
 
-    What is learned from them overturns the network where it was right, too.
+    What is learned from such labels overturns the network where it was right, too.
 
     Parameters
     ----------
@@ -190,13 +193,14 @@ def one_sided(one, guess):
     """
     plane, numbers = one.slices()
     own = patching.slices(one.mask, plane)[numbers].sum()
-    wrong = (one.labels != guess)[one.known].mean()
-    if one.known.sum() >= ONE_SIDED[0] * own or wrong <= ONE_SIDED[1]:
+    painted, wrong = one.known.sum() / own, (one.labels != guess)[one.known].mean()
+    if painted >= ONE_SIDED[0] or wrong <= ONE_SIDED[1]:
         return ""
     return (
-        f"{one.name}: {wrong:.0%} of what is labelled is where the network is wrong, and little of"
-        " where it is right; such labels can make it worse. Begin with its proposal (patchseg"
-        " suggest) and correct that, or label the rest of the slice, too"
+        f"{one.name}: only {painted:.0%} of the slice is labelled, and {wrong:.0%} of that is not"
+        " what the network finds; labels that stand mostly where it is wrong can make it worse."
+        " Begin with its proposal (patchseg suggest) and correct that, or label the rest of the"
+        " slice, too"
     )
 
 

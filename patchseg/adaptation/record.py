@@ -187,7 +187,11 @@ def outlook(weights=None):
     gain = next_gain(card)
     if gain:
         return f"another slice will probably bring up to {gain[1]:.3f} of Dice"
-    why = "no slice was learned yet" if "adapted_to" not in card else "nothing was learned"
+    why = "nothing was learned"
+    if "adapted_to" not in card:
+        why = "no slice was learned yet"
+    elif "changed" not in card:
+        why = "the last round was stopped"
     if card.get("what") == "brain":
         why = "this was measured for tissues only"
     return f"what a slice will bring is not known: {why}"

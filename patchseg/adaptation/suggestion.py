@@ -38,14 +38,15 @@ class Suggestion:
     voxels : list of (axis, index)
         The same as an editor shows them: 'i', 'j' or 'k' of the file, and the voxel from 0.
     uncertainty : list of float
-        Mean entropy of each slice, 0 certain, 1 no idea.
+        Mean entropy of each slice, 0 certain, 1 no idea; of a head that of all voxels, for each
+        voxel of brain, which may be more than 1.
     reasons : list of str
         Why each slice is suggested, in words (see `choice.why`).
     gains : list of float
         Share of all uncertainty that each slice is near to and no earlier one is; the slices of
         several images are to be labelled in the order of these, largest first.
     mean_uncertainty : float
-        Mean entropy of the brain: how little the network knows it.
+        The same of the whole image: how little the network knows it.
     labelled_slices : int
         How many slices of the plane are labelled already.
     guess : nibabel image, uint8
@@ -75,6 +76,11 @@ class Suggestion:
     whole_head: bool = False
     so_far: np.ndarray | None = field(default=None, repr=False)
     result: segmentation.Result | masks.Mask | None = None
+
+    @property
+    def begun(self):
+        """Whether something is labelled already."""
+        return self.so_far is not None and bool(self.so_far.any())
 
     def names(self):
         """Return the slices as an editor shows them, best first: for example 'j = 57'."""
@@ -231,7 +237,8 @@ def suggest_brain(
         so_far, inside = None, ras(result.mask, None)[0] > 0
         if painted_so_far is not None:
             values = _on_grid_of(result.mask, painted_so_far, name_of(one))
-            so_far, _ = brain_labels.meaning(values, name_of(painted_so_far))
+            if values.any():  # not the empty file that `patchseg suggest` writes
+                so_far, _ = brain_labels.meaning(values, name_of(painted_so_far))
         guess = like(np.where(inside, BRAIN, OTHER).astype(np.uint8), result.mask)
         return _seen(name_of(one), result, guess, plane, so_far)
 
@@ -317,10 +324,10 @@ def _rows(images, given):
     for name, ones in given.items():
         ones = [None] * len(images) if ones is None else ones
         if not isinstance(ones, list | tuple) or len(ones) != len(images):
-            count = len(ones) if isinstance(ones, list | tuple) else 1
+            given = f"{len(ones)}" if isinstance(ones, list | tuple) else "no list of"
             raise InputError(
-                f"{len(images)} images and {count} {name}: give one for each image in the same"
-                " order, None where there is none"
+                f"{len(images)} images and {given} {name}: give a list with one for each image in"
+                " the same order, None where there is none"
             )
         rows.append(ones)
     if not images:

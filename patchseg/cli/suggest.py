@@ -2,7 +2,7 @@
 
 import os
 import re
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, NamedTuple
@@ -85,13 +85,12 @@ def suggest(
 
         patchseg suggest rhesus_T1w.nii.gz --what brain
     """
-    from patchseg.inference import inputs
+    from patchseg.cli import label_files
 
-    typed, images = images, inputs.find(images)
+    images, labelled = label_files.pairs(images, labelled or [], what)
     for folder in {out or image.parent for image in images}:
         check_writable(folder)
     _check_names(images, out)
-    labelled = _of_each(images, [*(labelled or []), *_beside(images, typed)])
     own = {"mask": mask, "labels": labels, "extract": extract, "brain_weights": brain_weights}
     check_brain(what, own)
     options.compute_with(threads)
@@ -107,8 +106,8 @@ def suggest(
     done = []
     for one in found:
         number = place[one.image]
-        files = _files(images[number], out or images[number].parent, what)
         begun = labelled[number]
+        files = _files(images[number], out or images[number].parent, what, begun, labels)
         if begun and not one.slices and labels != "tissues":
             begun = files.labels  # one coding for all that is learned
         brain = mask[number] if mask else None
@@ -141,57 +140,30 @@ def _check_names(images, out):
     """Raise InputError if two images would write the same files."""
     from patchseg.inference import places
 
-    stems = [places.stem(image) for image in images]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if out and twice:
+    names = [(out or image.parent, places.stem(image)) for image in images]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        folder, name = twice[0]
         raise InputError(
-            f"{twice[0]}: two images are called so, and their files would be the same in {out};"
-            " leave --out away, or rename one"
+            f"{name}: two images are called so, and their files would be the same in {folder};"
+            " rename one, or leave --out away if they lie in two folders"
         )
 
 
-def _beside(images, typed):
-    """Return the files to paint in that stand among the images, by their names."""
-    from patchseg.inference import places
-
-    others = [path for path in typed if path.is_file() and path not in images]
-    return [path for path in others if places.stem(path).endswith("_labels")]
-
-
-def _of_each(images, labelled):
-    """Return the label image of each image, None where there is none."""
-    from patchseg.inference import inputs, places
-
-    labelled = list(dict.fromkeys(labelled))
-    stems = [places.stem(image) for image in images]
-    named = [(inputs.painted(path) or ("", ""))[1] for path in labelled]
-    if len(set(stems)) == len(stems) and len(set(named)) == len(named) and set(named) <= set(stems):
-        return [dict(zip(named, labelled, strict=True)).get(stem) for stem in stems]
-    if len(labelled) != len(images):
-        raise InputError(
-            f"{len(images)} images and {len(labelled)} label images (--labelled): give one for each"
-            " image, in the same order, or only those that there are, called NAME_labels.nii.gz"
-            " after their image"
-        )
-    return labelled
-
-
-def _files(image, folder, what):
+def _files(image, folder, what, begun, labels):
+    from patchseg.cli import label_files
     from patchseg.inference import places
 
     stem = places.stem(image)
-    base = f"{stem}_desc-brain" if what == "brain" else stem
+    base = folder / (f"{stem}_desc-brain" if what == "brain" else stem)
+    own = base.with_name(f"{base.name}_labels.nii.gz")
+    if begun and (labels != "tissues" or begun.resolve() != own.resolve()):  # it stays as it is
+        own = label_files.free(base.with_name(f"{base.name}_labels"), ".nii.gz")
     return _Files(
-        folder / f"{base}_labels.nii.gz",
-        _free(folder / f"{base}_proposal", ".nii.gz"),
-        folder / f"{base}_suggest.png",
+        own,
+        label_files.free(base.with_name(f"{base.name}_proposal"), ".nii.gz"),
+        base.with_name(f"{base.name}_suggest.png"),
     )
-
-
-def _free(base, end):
-    """Return the first of NAME, NAME-2, NAME-3 that is not there."""
-    names = (f"{base.name}{f'-{number}' if number > 1 else ''}{end}" for number in count(1))
-    return next(base.with_name(name) for name in names if not base.with_name(name).exists())
 
 
 def _write(done, reading):
@@ -235,9 +207,11 @@ def _tell(done, weights):
     from patchseg.adaptation import record
 
     if len(done) > 1:
-        print("mean entropy  labelled slices  image (the network knows the first one least)")
+        measure = "entropy of the image / brain" if done[0].found.whole_head else "mean entropy"
+        print(f"{measure}  labelled slices  image (the network knows the first one least)")
         for found, image, *_ in done:
-            print(f"{found.mean_uncertainty:12.2f}  {found.labelled_slices:15}  {_short(image)}")
+            much = f"{found.mean_uncertainty:.2f}".rjust(len(measure))
+            print(f"{much}  {found.labelled_slices:15}  {_short(image)}")
     named = [
         (gain, f"{found.plane} slice {name}", unsure, why, image)
         for found, image, *_ in done
@@ -247,7 +221,8 @@ def _tell(done, weights):
     ]
     for _, name, unsure, why, image in sorted(named, key=lambda one: -one[0]):
         whose = f"{_short(image)}: " if len(done) > 1 else ""
-        print(f"{whose}{name}  (voxel from 0; mean entropy {unsure:.2f})  {why}")
+        much = "" if done[0].found.whole_head else f"; mean entropy {unsure:.2f}"
+        print(f"{whose}{name}  (voxel from 0{much})  {why}")
     print(record.outlook(weights))
 
 
@@ -257,13 +232,13 @@ def _tell_next(done, given, how):
 
     pairs, masks = [], []
     for found, image, labelled, mask, files in done:
-        masks += [mask] if mask and (found.slices or labelled) else []
+        masks += [mask] if mask and (found.slices or found.begun) else []
         if found.slices:
             labels, proposal, picture = map(_short, files)
             print(f"paint in {labels}, or correct {proposal}; see {picture}")
             # of a head every voxel is painted, brain or not: nobody begins from nothing
             pairs += [_short(image), proposal if how["what"] == "brain" else labels]
-        elif labelled:
+        elif found.begun:
             pairs += [_short(image), _short(labelled)]
     again = "".join(f" --mask {quote(_short(mask))}" for mask in masks)
     for name, value in given.items():
@@ -282,8 +257,10 @@ def _called(weights):
     """Return the name of weights that have one, else their path as it is."""
     from patchseg.inference import library
 
-    named = {library.find(name).resolve(): name for name in library.names()}
-    return named.get(weights.resolve(), weights)
+    with suppress(InputError):  # a folder that cannot be read: no matter here
+        named = {library.find(name).resolve(): name for name in library.names()}
+        return named.get(weights.resolve(), weights)
+    return weights
 
 
 def _new_name(stem, end):
@@ -297,11 +274,12 @@ def _new_name(stem, end):
     from patchseg.inference import library
 
     base = re.sub("[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:50] or "adapted"
-    return next(
-        name
-        for number in count(1)
-        if (name := f"{base}{end}{f'-{number}' if number > 1 else ''}") not in library.names()
-    )
+    for number in range(1, 100):
+        name = f"{base}{end}{f'-{number}' if number > 1 else ''}"
+        with suppress(InputError):
+            library.target(name)
+            break
+    return name
 
 
 def _short(path):

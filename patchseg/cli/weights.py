@@ -148,7 +148,7 @@ def _origin(told):
             line += f"; a brain of {look.volume} cm³, voxels of {look.voxel_mm:.3g} mm"
             line += f", contrast {look.contrast()}" if look.contrast() else ""
         yield line
-    if told.kept == "parent":
+    if told.kept == "parent" and not told.guard.get("said"):
         yield "what the labels teach was not better: the network as it was"
     if told.kept == "borders":
         yield "only the borders of the tissues were moved"

@@ -40,7 +40,7 @@ def find(sources):
             ) from error
     check_printable(images)
     names = {(image.parent, stem(image)) for image in images}
-    return [image for image in dict.fromkeys(images) if painted(image) not in names]
+    return [image for image in dict.fromkeys(images) if image_of(image) not in names]
 
 
 def check_printable(images):
@@ -52,12 +52,12 @@ def check_printable(images):
             )
 
 
-def painted(path):
+def image_of(path):
     """Return folder and stem of the image that labels or a proposal of `suggest` belong to.
 
     None if the file is neither.
     """
-    base = re.sub(r"(_desc-brain)?_(labels|proposal(-\d+)?)$", "", stem(path))
+    base = re.sub(r"(_desc-brain)?_(labels|proposal)(-\d+)?$", "", stem(path))
     return (path.parent, base) if base != stem(path) else None
 
 

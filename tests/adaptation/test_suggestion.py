@@ -177,7 +177,7 @@ def test_several_images_are_ranked_and_the_best_slices_of_all_are_named(network)
     again = patchseg.suggest([rough, rough], 1, labelled=[begun, None])
     assert {one.labelled_slices: len(one.slices) for one in again} == {1: 0, 0: 1}
     assert again[1].reasons[0].endswith("nothing is labelled in this image")
-    with pytest.raises(InputError, match="2 images and 1 label images: give one for each image"):
+    with pytest.raises(InputError, match="2 images and 1 label images: give a list with one"):
         patchseg.suggest([plain, rough], labelled=[begun])
     with pytest.raises(InputError, match="no image"):
         patchseg.suggest([])
@@ -204,7 +204,6 @@ def test_command_takes_several_images_and_labels_named_after_theirs(network, tmp
     written = {path.name for path in tmp_path.glob("*_suggest.png")}
     chosen = {line.split(":")[0] for line in said if " slice j = " in line}
     assert written == {f"{name[0]}_suggest.png" for name in chosen}
-    refused = CliRunner().invoke(
-        main.app, [*words, "--labelled", "other.nii.gz", "--labelled", "x"]
-    )
+    three = [word for name in "xyz" for word in ("--labelled", f"{name}.nii.gz")]
+    refused = CliRunner().invoke(main.app, [*words, *three])
     assert "2 images and 3 label images (--labelled)" in str(refused.exception)

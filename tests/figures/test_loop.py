@@ -150,8 +150,9 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         notebook.keep("next_slice", painters[0])
         assert np.array_equal(hand.changed(wrong, "Control+z"), painted)
 
-        place = json.loads((out / "macaque_labels_place.json").read_text())
-        until(lambda: place["place"][1] == suggested[0] + 1, 10, "the place")
+        place = out / "macaque_labels_place.json"
+        shown = suggested[0] + 1
+        until(lambda: json.loads(place.read_text())["place"][1] == shown, 10, "the place")
         said = hand.said()
         notebook.restart()
         page.wait_for_selector(".lost >> text=/kernel of this painter has ended/")
