@@ -73,7 +73,7 @@ def adapt(
         The same input and seed give the same bytes.
     steps : int, optional
         Batches; grows with the number of slices unless given. 0 leaves the network as it is and
-        only learns where its borders lie, in seconds.
+        only learns where its borders lie; half a minute.
     on_round : callable, optional
         Called after each round with the list of mean losses so far.
     guard : bool

@@ -95,8 +95,8 @@ def adapt(
             min=0,
             help=(
                 "Batches of training. Default: 80 for one slice (brain: 100), more for many. 0"
-                " (tissues) leaves the network as it is and learns only, in seconds, where its"
-                " borders lie."
+                " (tissues) leaves the network as it is and learns only where its borders lie: half"
+                " a minute."
             ),
             show_default=False,
         ),

@@ -11,7 +11,7 @@ from patchseg.adaptation import suggestion
 from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.cli import main
 from patchseg.core.errors import InputError
-from patchseg.images import grid
+from patchseg.images import grid, volume
 from patchseg.inference import inputs
 
 
@@ -207,3 +207,28 @@ def test_command_takes_several_images_and_labels_named_after_theirs(network, tmp
     three = [word for name in "xyz" for word in ("--labelled", f"{name}.nii.gz")]
     refused = CliRunner().invoke(main.app, [*words, *three])
     assert "2 images and 3 label images (--labelled)" in str(refused.exception)
+
+
+def test_labels_in_another_coding_stay_as_they_are(network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATCHSEG_WEIGHTS", str(tmp_path / "mine"))
+    nib.save(noisy_ball(0), "a.nii.gz")
+    aseg = np.choose(ball_brain()[1], [0, 24, 3, 2]).astype(np.int16)  # FreeSurfer's CSF, GM, WM
+    aseg[:, :17] = aseg[:, 19:] = 0
+    write_nifti(tmp_path / "a_labels.nii.gz", aseg)
+    words = ["suggest", "a.nii.gz", "a_labels.nii.gz", "--labels", "freesurfer"]
+    said = CliRunner().invoke(main.app, words, catch_exceptions=False).output
+    assert "patchseg adapt a.nii.gz a_labels-2.nii.gz" in said
+    assert np.array_equal(volume.load_labels("a_labels.nii.gz")[0], aseg)
+    kept = np.where(aseg > 0, ball_brain()[1], 0)
+    assert np.array_equal(volume.load_labels("a_labels-2.nii.gz")[0], kept)
+
+
+def test_a_second_suggestion_of_a_head_takes_the_empty_file_for_nothing(network, tmp_path):
+    image = tmp_path / "a.nii.gz"
+    nib.save(noisy_ball(0), image)
+    first = CliRunner().invoke(main.app, ["suggest", str(image), "--what", "brain"])
+    empty = tmp_path / "a_desc-brain_labels.nii.gz"
+    assert first.exit_code == 0 and not volume.load_labels(empty)[0].any()
+    again = CliRunner().invoke(main.app, ["suggest", str(image), str(empty), "--what", "brain"])
+    assert again.exit_code == 0 and "a_desc-brain_proposal-2.nii.gz" in again.output
