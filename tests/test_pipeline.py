@@ -272,7 +272,7 @@ def kill_when(folder, line):
     else:
         pytest.fail(f"dvc repro ended without saying {line!r}")
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in reversed(family):
+    for member in family:  # dvc first: it writes its lock when a stage fails, and not in whole
         if member.is_running():
             member.kill()
     process.stdout.close()
