@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import robustness
 import segmentation
-import stop_advice
+import stop_advice_tables
 from conftest import labelled_ball
 
 from patchseg import checkpoint
@@ -235,14 +235,14 @@ def test_the_record_of_the_advice_counts_what_the_next_slice_brought():
     row = {"brain": "x", "rounds": 3, "learned": "all", "key": "k"}
     moved, dice = [np.nan, 0.1, 0.01, 0.01], [0.8, 0.85, 0.86, 0.85]
     rows = [row | {"round": n, "moved": moved[n], "gm": dice[n], "wm": dice[n]} for n in range(4)]
-    said = stop_advice.judged(pd.DataFrame(rows))
+    said = stop_advice_tables.judged(pd.DataFrame(rows))
     assert said.stop.tolist() == [False, True] and said["round"].tolist() == [1, 2]
     assert np.allclose(said.before, [0.05, 0.01]) and np.allclose(said.brought, [0.01, -0.01])
-    stop, go, held = stop_advice.record_of(said)
+    stop, go, held = stop_advice_tables.record_of(said)
     assert "after 1 of 2 rounds" in stop and stop.endswith("after 0 of these")
     assert "after 1 rounds" in go and go.endswith("after 0 of these")
     assert "on the other brains x the next slice brought no more" in held
     assert "after 2 of 2 rounds" in held
-    other = said.assign(brain=stop_advice.SETTLE[0])
-    (line,) = stop_advice.settled(pd.concat([said, other]))
+    other = said.assign(brain=stop_advice_tables.SETTLE[0])
+    (line,) = stop_advice_tables.settled(pd.concat([said, other]))
     assert "stop at 0.010 is right after 2 of 2 rounds, and on the other brains after 2" in line
