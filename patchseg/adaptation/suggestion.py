@@ -6,21 +6,17 @@ import nibabel as nib
 import numpy as np
 
 from patchseg import patching
-from patchseg.adaptation import brain_labels
+from patchseg.adaptation import brain_labels, planes
 from patchseg.adaptation.brain_labels import BRAIN, OTHER
 from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.core.errors import InputError
 from patchseg.core.progress import progress
 from patchseg.core.tissues import UNLABELLED, is_tissue
-from patchseg.datasets.labelled import painted
 from patchseg.datasets.labels import PLAIN, coding, from_codes
-from patchseg.images.grid import AXES, check_same_grid, like, ras, voxel_size_mm
+from patchseg.images.grid import check_same_grid, like, ras, voxel_size_mm
 from patchseg.images.volume import name_of, read_labels
 from patchseg.inference import mask as masks
 from patchseg.inference import segmentation
-
-TAKEN = 0.1
-"""Labels that fill this share of a slice across the painted plane count as labelling it."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,7 @@ def suggest(
     nearness of the nearest labelled slice grows most (facility location; greedy is within 1 - 1/e
     of the best choice, Nemhauser 1978). See `choice.choose` for several images.
     """
-    _check_plane(plane)
+    planes.check(plane)
 
     def look(one, brain, painted_so_far):
         result = segmentation.segment(
@@ -222,7 +218,7 @@ def suggest_brain(
         See `patchseg.extract`; or if the brains have fewer slices than are wanted, or lists differ
         in length.
     """
-    _check_plane(plane)
+    planes.check(plane)
 
     def look(one, painted_so_far):
         result = masks.extract(
@@ -243,11 +239,6 @@ def suggest_brain(
         return _seen(name_of(one), result, guess, plane, so_far)
 
     return _over(look, slices, image, {"label images": labelled})
-
-
-def _check_plane(plane):
-    if plane not in (None, *AXES):
-        raise InputError(f"plane '{plane}' is unknown; use {', '.join(AXES)}")
 
 
 def _tissues_so_far(dseg, image, labelled, labels):
@@ -283,19 +274,14 @@ def _seen(name, result, guess, plane, so_far):
     uncertainty, affine = ras(result.uncertainty)
     head = isinstance(result, masks.Mask)
     inside, csf = ras(guess, None)[0] == BRAIN if head else ras(guess, None)[0] > 0, None
-    plane = plane or _finest(inside.shape, voxel_size_mm(affine))
+    plane = plane or planes.finest(inside.shape, voxel_size_mm(affine))
     if not head:
         probable, _ = ras(result.probseg)
-        csf = _across(uncertainty * (probable[..., 0] > probable.min(axis=-1)), plane)
+        csf = planes.across(uncertainty * (probable[..., 0] > probable.min(axis=-1)), plane)
     area = patching.slices(inside, plane).sum(axis=(1, 2))
-    taken = [] if so_far is None else _taken(so_far > 0, plane, area)
-    profile = Profile(_across(uncertainty, plane), area, taken, plane)
+    taken = [] if so_far is None else planes.taken(so_far > 0, plane, area)
+    profile = Profile(planes.across(uncertainty, plane), area, taken, plane)
     return _Seen(name, guess, uncertainty.astype(np.float16), so_far, profile, csf, result)
-
-
-def _across(values, plane):
-    """Return the sum over each slice of a plane."""
-    return patching.slices(values, plane).sum(axis=(1, 2), dtype=float)
 
 
 def _over(look, slices, image, given):
@@ -342,7 +328,7 @@ def _suggestion(one, chosen, begun):
         one.image,
         profile.plane,
         numbers,
-        _voxels(one.guess.affine, profile.plane, numbers, len(profile.area)),
+        planes.voxels(one.guess.affine, profile.plane, numbers, len(profile.area)),
         [float(profile.unsure[n] / profile.area[n]) for n in numbers],
         [why(profile, one.csf, n, begun) for n in numbers],
         [gain for _, gain in chosen],
@@ -354,39 +340,6 @@ def _suggestion(one, chosen, begun):
         one.so_far,
         one.result,
     )
-
-
-def _taken(where, plane, area):
-    """Return the slices of a plane that hold labels."""
-    own, numbers = painted(where)
-    if own == plane:
-        return numbers
-    return np.flatnonzero(patching.slices(where, plane).sum(axis=(1, 2)) > TAKEN * area).tolist()
-
-
-def _voxels(affine, plane, chosen, length):
-    """Return slices as an editor shows them: axis of the file, and voxel from 0."""
-    own, direction = _own_axis(affine, AXES.index(plane))
-    return [("ijk"[own], n if direction > 0 else length - 1 - n) for n in chosen]
-
-
-def _finest(shape, voxel_mm):
-    """Return the plane with the smallest pixels; among equals the coronal one, as in atlases."""
-    pixels = {
-        plane: max(voxel_mm[side] for side in range(3) if side != axis)
-        for axis, plane in enumerate(AXES)
-        if shape[axis] > 1
-    }
-    smallest = min(pixels.values())
-    fine = [plane for plane, edge in pixels.items() if edge <= 1.01 * smallest]
-    return "coronal" if "coronal" in fine else fine[0]
-
-
-def _own_axis(affine, ras_axis):
-    """Return the axis of the file that runs along one of RAS+, and its direction (1 or -1)."""
-    orientation = nib.io_orientation(affine)
-    own = int(np.flatnonzero(orientation[:, 0] == ras_axis)[0])
-    return own, int(orientation[own, 1])
 
 
 def fill_in(suggestion, finished, so_far=None):

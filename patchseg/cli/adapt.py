@@ -63,13 +63,7 @@ def adapt(
     ] = None,
     what: What = "tissues",
     weights: options.Weights = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help=f"{options.MASK} Repeat it, one for each image in the same order.",
-            show_default=False,
-        ),
-    ] = None,
+    mask: options.Masks = None,
     labels: Labels = "tissues",
     volume: options.Volume = None,
     nan_as_background: options.NanAsBackground = False,

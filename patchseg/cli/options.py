@@ -11,6 +11,12 @@ from patchseg.core.errors import InputError
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
 MASK = "Brain mask. Default: found in a whole head, else what is not 0."
+Masks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help=f"{MASK} Repeat it, one for each image in the same order.", show_default=False
+    ),
+]
 
 
 def names_of_weights(incomplete: str):

@@ -29,13 +29,7 @@ def suggest(
         ),
     ] = None,
     weights: options.Weights = None,
-    mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help=f"{options.MASK} Repeat it, one for each image in the same order.",
-            show_default=False,
-        ),
-    ] = None,
+    mask: options.Masks = None,
     labelled: Annotated[
         list[Path] | None,
         typer.Option(
