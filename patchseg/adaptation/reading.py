@@ -85,7 +85,7 @@ def _tissues(values, inside, codes, labels_name, name):
             f"{labels_name}: every voxel is 0, so nothing is labelled; paint 1 CSF, 2 GM, 3 WM in a"
             " slice or two (patchseg suggest says which)"
         )
-    remarks = _unknown(values, known, codes, labels_name)
+    remarks = unknown(values, known, codes, labels_name)
     everywhere = labels.from_codes(values, np.ones_like(inside), known, labels_name)
     painted = is_tissue(everywhere)
     if not painted.any():
@@ -114,8 +114,26 @@ def _tissues(values, inside, codes, labels_name, name):
     return truth, remarks
 
 
-def _unknown(values, known, codes, name):
-    """Say which values are no tissue; in labels that somebody painted, one is a mistake."""
+def unknown(values, known, codes, name):
+    """Say which values are no tissue; in labels that somebody painted, one is a mistake.
+
+    Parameters
+    ----------
+    values : ndarray of int
+    known : dict
+        Of `labels.coding`.
+    codes, name : str
+        Of the coding and of the file.
+
+    Returns
+    -------
+    remarks : list of str
+
+    Raises
+    ------
+    InputError
+        If the coding is that of people who paint.
+    """
     wrong = labels.unknown(values, known)
     if not len(wrong):
         return []

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 
 from patchseg import patching
-from patchseg.adaptation import brain_labels, planes
+from patchseg.adaptation import brain_labels, planes, reading
 from patchseg.adaptation.brain_labels import BRAIN, OTHER
 from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.core.errors import InputError
@@ -244,7 +244,9 @@ def suggest_brain(
 def _tissues_so_far(dseg, image, labelled, labels):
     """Return what is labelled already of tissues: (x, y, z) uint8, 0 where nothing is."""
     values = _on_grid_of(dseg, labelled, name_of(image))
-    known = from_codes(values, np.ones(values.shape, bool), coding(labels), name_of(labelled))
+    codes, name = coding(labels), name_of(labelled)
+    reading.unknown(values, codes, labels, name)
+    known = from_codes(values, np.ones(values.shape, bool), codes, name)
     return np.where(is_tissue(known), known, 0).astype(np.uint8)
 
 

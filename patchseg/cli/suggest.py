@@ -131,9 +131,16 @@ class _Done(NamedTuple):
 
 
 def _check_names(images, out):
-    """Raise InputError if two images would write the same files."""
-    from patchseg.inference import places
+    """Raise InputError if two images would write the same files, or a name would be too long."""
+    from patchseg.inference import places, standing
 
+    for image in images:
+        longest = f"{places.stem(image)}_desc-brain_proposal-99.nii.gz"
+        if len(longest.encode(errors="replace")) > standing.LONGEST:
+            raise InputError(
+                f"{image}: names of files to paint in, such as {longest[-40:]}, would be longer"
+                f" than {standing.LONGEST} bytes; give the image a shorter name"
+            )
     names = [(out or image.parent, places.stem(image)) for image in images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -277,7 +284,12 @@ def _new_name(stem, end):
 
 
 def _short(path):
-    """Return a path as it is typed here: relative if it lies in the current folder."""
-    text = str(path)
-    here = f"{Path.cwd()}{os.sep}"
-    return text.removeprefix(here)
+    """Return a path as it is typed here: relative if it lies in the current folder.
+
+    Examples
+    --------
+    >>> _short("-odd.nii"), _short(Path.cwd() / "a.nii")
+    ('./-odd.nii', 'a.nii')
+    """
+    text = str(path).removeprefix(f"{Path.cwd()}{os.sep}")
+    return f".{os.sep}{text}" if text.startswith("-") else text

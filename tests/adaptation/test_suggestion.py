@@ -232,3 +232,18 @@ def test_a_second_suggestion_of_a_head_takes_the_empty_file_for_nothing(network,
     assert first.exit_code == 0 and not volume.load_labels(empty)[0].any()
     again = CliRunner().invoke(main.app, ["suggest", str(image), str(empty), "--what", "brain"])
     assert again.exit_code == 0 and "a_desc-brain_proposal-2.nii.gz" in again.output
+
+
+def test_values_that_are_no_tissue_are_refused(network, tmp_path):
+    labels = write_nifti(tmp_path / "odd.nii.gz", 9 * ball_brain()[1])
+    with pytest.raises(InputError, match=r"odd.nii.gz: value 9, 18, 27 is no tissue"):
+        patchseg.suggest(noisy_ball(0), labelled=labels)
+    assert patchseg.suggest(noisy_ball(0), labelled=labels, labels="csf=9,gm=18").begun
+
+
+def test_names_too_long_for_the_files_are_refused_before_anything_is_written(network, tmp_path):
+    image = tmp_path / f"{'n' * 240}.nii.gz"
+    nib.save(noisy_ball(0), image)
+    done = CliRunner().invoke(main.app, ["suggest", str(image)])
+    assert "give the image a shorter name" in str(done.exception)
+    assert list(tmp_path.iterdir()) == [image]
