@@ -235,10 +235,15 @@ def test_a_second_suggestion_of_a_head_takes_the_empty_file_for_nothing(network,
 
 
 def test_values_that_are_no_tissue_are_refused(network, tmp_path):
-    labels = write_nifti(tmp_path / "odd.nii.gz", 9 * ball_brain()[1])
+    slices = 9 * ball_brain()[1]
+    slices[:, :, 18:] = slices[:, :, :14] = 0
+    labels = write_nifti(tmp_path / "odd.nii.gz", slices)
     with pytest.raises(InputError, match=r"odd.nii.gz: value 9, 18, 27 is no tissue"):
         patchseg.suggest(noisy_ball(0), labelled=labels)
-    assert patchseg.suggest(noisy_ball(0), labelled=labels, labels="csf=9,gm=18,wm=27").begun
+    named = patchseg.suggest(
+        noisy_ball(0), labelled=labels, labels="csf=9,gm=18,wm=27", plane="axial"
+    )
+    assert named.begun and not 14 <= named.slices[0] < 18
 
 
 def test_names_too_long_for_the_files_are_refused_before_anything_is_written(network, tmp_path):
