@@ -49,7 +49,7 @@ def measure(brain, older):
 def key(brain, older):
     """Return the fingerprint of the rows."""
     settings = [checkpoint.use(checkpoint.SHIPPED), OLDER if older else None]
-    return common.key(measure, settings=settings, brain_names=[brain])
+    return common.key(measure, "patchseg.inference.batch", settings=settings, brain_names=[brain])
 
 
 def report(table):

@@ -91,6 +91,8 @@ def key(head, older):
     """Return the fingerprint of the rows of a head."""
     return common.key(
         measure,
+        *("patchseg.inference.batch", "patchseg.adaptation.fine_tuning"),
+        "patchseg.adaptation.suggestion",
         settings=[params.load(SETTINGS).adapt.model_dump(), OLDER if older else None],
         brain_names=[head, "chimp", "mni"],
         networks=[TISSUES, BRAIN],

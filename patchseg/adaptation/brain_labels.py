@@ -77,6 +77,9 @@ def meaning(values, name="labels"):
     >>> mask[1, 1, 1:] = 1  # on one sagittal slice
     >>> meaning(mask)[0][:, 1].tolist()
     [[0, 0, 0], [2, 1, 1], [0, 0, 0]]
+    >>> mask[1, 1, 0] = 255
+    >>> meaning(mask)[0][:, 1].tolist()
+    [[0, 0, 0], [0, 1, 1], [0, 0, 0]]
     """
     wrong = np.setdiff1d(np.unique(values), [0, BRAIN, OTHER, UNLABELLED])
     if len(wrong):
@@ -95,7 +98,7 @@ def meaning(values, name="labels"):
         axis = grid.AXES.index(plane)
         own = np.isin(np.arange(labels.shape[axis]), slices)
         own = own.reshape([-1 if side == axis else 1 for side in range(3)])
-        labels[own & (labels == 0)] = OTHER
+        labels[own & (values == 0)] = OTHER
         remarks.append(
             f"{name}: a mask of 0 and 1: 0 counts as not brain on {len(slices)} {plane}"
             " slice(s) that hold brain, and as not labelled on the others"

@@ -61,6 +61,9 @@ def adapt(
             show_default=False,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace weights that are there already.")
+    ] = False,
     what: What = "tissues",
     weights: options.Weights = None,
     mask: options.Masks = None,
@@ -129,7 +132,7 @@ def adapt(
 
     Examples:
 
-        patchseg adapt ferret_T1w.nii.gz ferret_labels.nii.gz --name ferret
+        patchseg adapt ferret_T1w.nii.gz ferret_T1w_proposal.nii.gz --name ferret
 
         patchseg adapt a.nii.gz a_aseg.nii.gz b.nii.gz b_aseg.nii.gz --labels freesurfer
 
@@ -147,7 +150,7 @@ def adapt(
     own = {"labels": labels, "extract": extract, "brain_weights": brain_weights}
     own |= {"hold_out": hold_out, "guard": guard}
     check_brain(what, {"mask": mask} | own)
-    out = _target(out, name, what)
+    out = _target(out, name, what, overwrite)
     options.compute_with(threads)
     from patchseg.adaptation import fine_tuning, heads
 
@@ -168,12 +171,23 @@ def adapt(
     _tell(out)
 
 
-def _target(out, name, what):
-    """Return where new weights go."""
+def _target(out, name, what, overwrite):
+    """Return where new weights go; those that are there are not lost unasked."""
     if name is None:
-        return out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
+        out = out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
+        if out.is_file() and not overwrite:
+            raise InputError(
+                f"{out}: there already; give another --out, or a --name, or replace it"
+                " (--overwrite)"
+            )
+        return out
     if out:
         raise InputError(f"--out {out} --name {name}: give one of them")
+    if overwrite:
+        raise InputError(
+            f"--name {name} --overwrite: a name is not taken from other weights; remove those first"
+            f" (patchseg weights remove {name})"
+        )
     from patchseg.inference import library
 
     return library.target(name)

@@ -61,7 +61,7 @@ def main():
         sys.exit(2)
     except SystemExit as end:
         if end.code == options.STOPPED:
-            print(
-                "patchseg: stopped; the same command goes on with what is missing", file=sys.stderr
-            )
+            goes_on = sys.argv[1:2] not in (["adapt"], ["suggest"])
+            more = "; the same command goes on with what is missing" if goes_on else ""
+            print(f"patchseg: stopped{more}", file=sys.stderr)
         raise

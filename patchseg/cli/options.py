@@ -10,7 +10,7 @@ from patchseg.core.errors import InputError
 
 STOPPED = 130
 """Exit code after Ctrl-C; typer sets it."""
-MASK = "Brain mask. Default: found in a whole head, else what is not 0."
+MASK = "Brain mask. Default: found in a whole head, else what is not background."
 Masks = Annotated[
     list[Path] | None,
     typer.Option(
@@ -83,7 +83,8 @@ MaskPattern = Annotated[
     typer.Option(
         help=(
             "Brain mask. For several images a pattern: '{folder}/{stem}_mask.nii.gz' fills in"
-            " each one's folder and name. Default: found in a whole head, else what is not 0."
+            " each one's folder and name. Default: found in a whole head, else what is not"
+            " background."
         )
     ),
 ]

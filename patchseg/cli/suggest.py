@@ -236,9 +236,8 @@ def _tell_next(done, given, how):
         masks += [mask] if mask and (found.slices or found.begun) else []
         if found.slices:
             labels, proposal, picture = map(_short, files)
-            print(f"paint in {labels}, or correct {proposal}; see {picture}")
-            # of a head every voxel is painted, brain or not: nobody begins from nothing
-            pairs += [_short(image), proposal if how["what"] == "brain" else labels]
+            print(f"correct {proposal}, or paint in {labels}; see {picture}")
+            pairs += [_short(image), proposal]
         elif found.begun:
             pairs += [_short(image), _short(labelled)]
     again = "".join(f" --mask {quote(_short(mask))}" for mask in masks)

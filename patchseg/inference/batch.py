@@ -27,13 +27,13 @@ from patchseg.inference.segmentation import FOUND
 
 FAILED = "failed"
 KILLED = (
-    "its process was killed, probably because memory ran out; use fewer --jobs, then run the same"
-    " command again"
+    "its process was killed, also when it ran by itself, probably because memory ran out; close"
+    " other programs or use a --tile of 256, then run the same command again"
 )
 HEAD = "  (a whole head: its brain was found first)"
 NO_HEAD = "  (no head: the brain was extracted already)"
 TRIES = 2
-"""On a cluster, so often an image may take its worker with it before it is given up."""
+"""So often an image may take its worker with it before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,44 @@ def each(one, places, given, options, jobs=1, client=None, shown=None):
 
 
 def _here(one, places, given, options, jobs):
-    """Yield the number and the outcome of each image, done by processes of this machine."""
+    """Yield the number and the outcome of each image, done by processes of this machine.
+
+    Where a process is killed, images that were begun and have no outcome are done again, each by
+    itself, so that one that kills its process is given up alone.
+    """
     processes = min(jobs, len(places))
     if processes > 1 and options.get("threads") is None:
         options = options | {"threads": max(1, joblib.cpu_count() // processes)}
-    tasks = [
-        joblib.delayed(attempt)(None, one, place, *more, options)
-        for place, more in zip(places, given, strict=True)
-    ]
-    yield from enumerate(joblib.Parallel(n_jobs=processes, return_as="generator")(tasks))
+    run_id = uuid.uuid4().hex
+    left = {
+        number: joblib.delayed(_numbered)(number, run_id, one, place, *more, options)
+        for number, (place, more) in enumerate(zip(places, given, strict=True))
+    }
+    while left:
+        work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
+        try:
+            for number, outcome in work(list(left.values())):
+                del left[number]
+                yield number, outcome
+        except TerminatedWorkerError:
+            begun = [number for number in left if unfinished.begun(places[number], run_id)]
+            for number in begun or list(left):  # none: processes are killed as they start
+                yield number, _alone(left.pop(number), places[number])
+
+
+def _numbered(number, *call):
+    return number, attempt(*call)
+
+
+def _alone(task, place):
+    """Return the outcome of an image that a process does which does nothing else."""
+    try:
+        [(_, outcome)] = joblib.Parallel(n_jobs=2)([task])  # with 1 it would be this process
+        return outcome
+    except TerminatedWorkerError:
+        reasons = f"{place.image}: {KILLED}"
+        unfinished.fail(place, reasons)
+        return Outcome(place.image, FAILED, reasons=reasons)
 
 
 def _there(one, places, given, options, client):
@@ -177,16 +206,16 @@ def _outcomes(places, done, shown):
         for number, outcome in progress(done, "images", len(places)) if len(places) > 1 else done:
             say(shown(outcome), sys.stderr if outcome.failed else sys.stdout)
             outcomes[number] = outcome
-    except TerminatedWorkerError:
-        lost = KILLED
+            if outcome.failed and not outcome.taken:
+                unfinished.fail(places[number], outcome.reasons)
     except cluster.LostError as error:
         lost = str(error)
     for number, place in enumerate(places):
         if number not in outcomes:
             outcomes[number] = Outcome(place.image, FAILED, reasons=f"{place.image}: {lost}")
             say(shown(outcomes[number]), sys.stderr)
-        if outcomes[number].failed and not outcomes[number].taken:
-            unfinished.fail(place, outcomes[number].reasons)
+            if not place.record.is_file():
+                unfinished.fail(place, outcomes[number].reasons)
     return [outcomes[number] for number in range(len(places))]
 
 
@@ -205,9 +234,9 @@ def attempt(run_id, one, place, *given):
 
     Parameters
     ----------
-    run_id : str or None
-        Of a command whose workers may be killed: an image that was there `TRIES` times is not begun
-        again.
+    run_id : str
+        Of the command, whose workers may be killed: an image that was begun by it `TRIES` times is
+        not begun again.
     one : callable
         See `each`.
     place : Place

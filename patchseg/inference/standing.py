@@ -107,12 +107,12 @@ def check_foreign(place):
     """Raise InputError if a file is in the way that patchseg did not make, or that was changed.
 
     A record names the sha256 of the files beside it. Without one, as after a kill, images tell by
-    their header and tables by their columns.
+    their header and tables by their columns. A page names patchseg.
     """
     made, record = _files(place), place.record
     if record.is_file() and made is None:
         raise InputError(f"{record}: {FOREIGN}")
-    paths = place.files()
+    paths = [*place.files(), place.report]
     for path in (path for path in paths if path.is_file()):
         known = (made or {}).get(path.name)
         if known and known != sha256(path) and _is_whole(path):
@@ -135,6 +135,8 @@ def _files(place):
 
 def _is_ours(path):
     """Whether a file looks as patchseg writes it."""
+    if path.suffix == ".html":
+        return b"patchseg" in path.read_bytes()
     if path.suffix == ".tsv":
         return path.read_text(encoding="utf-8", errors="replace").startswith("tissue\tvolume_mm3")
     try:

@@ -37,6 +37,11 @@ def start(place, run=None):
     return tries
 
 
+def begun(place, run):
+    """Say whether this run has started an image that neither failed nor has a result."""
+    return _read(place.note).get("run") == run
+
+
 def fail(place, reasons):
     """Note that an image failed, and why."""
     _write(place, reasons, {})

@@ -333,6 +333,21 @@ def test_what_cannot_be_learned_is_refused_with_the_mend(parent, tmp_path):
         record.still_pays(parent)
 
 
+def test_weights_that_are_there_are_not_replaced_unasked(tmp_path):
+    there = tmp_path / "rat.weights.h5"
+    there.write_bytes(b"of a rat")
+    words = ["adapt", "a.nii", "b.nii", "--out", str(there)]
+    with pytest.raises(InputError, match="rat.weights.h5: there already; give another --out"):
+        CliRunner().invoke(main.app, words, catch_exceptions=False)
+    with pytest.raises(InputError, match="a.nii: no such file"):
+        CliRunner().invoke(main.app, [*words, "--overwrite"], catch_exceptions=False)
+    with pytest.raises(InputError, match="remove those first"):
+        CliRunner().invoke(
+            main.app, [*words[:3], "--name", "rat", "--overwrite"], catch_exceptions=False
+        )
+    assert there.read_bytes() == b"of a rat"
+
+
 def test_a_missing_tissue_is_a_warning(parent, tmp_path):
     image, labels = block("anterior")
     painted = np.asarray(one_slice(labels, 12).dataobj)

@@ -198,9 +198,9 @@ def test_command_takes_several_images_and_labels_named_after_theirs(network, tmp
     said = done.output.splitlines()
     assert [line.split()[-1] for line in said[1:3]] == ["b.nii.gz", "a.nii.gz"]
     assert said[1].split()[1:2] == ["2"] and "no slice was learned yet" in done.output
-    assert "patchseg adapt b.nii.gz b_labels.nii.gz" in said[-1] and said[-1].endswith("--name b")
+    assert "patchseg adapt b.nii.gz b_proposal.nii.gz" in said[-1] and said[-1].endswith("--name b")
     order = [word[0] for word in said[-1].split() if "_mask" in word]
-    assert order == [word[0] for word in said[-1].split() if "_labels" in word] != []
+    assert order == [word[0] for word in said[-1].split() if "_proposal" in word] != []
     written = {path.name for path in tmp_path.glob("*_suggest.png")}
     chosen = {line.split(":")[0] for line in said if " slice j = " in line}
     assert written == {f"{name[0]}_suggest.png" for name in chosen}
@@ -218,10 +218,12 @@ def test_labels_in_another_coding_stay_as_they_are(network, tmp_path, monkeypatc
     write_nifti(tmp_path / "a_labels.nii.gz", aseg)
     words = ["suggest", "a.nii.gz", "a_labels.nii.gz", "--labels", "freesurfer"]
     said = CliRunner().invoke(main.app, words, catch_exceptions=False).output
-    assert "patchseg adapt a.nii.gz a_labels-2.nii.gz" in said
+    assert "patchseg adapt a.nii.gz a_proposal.nii.gz" in said
     assert np.array_equal(volume.load_labels("a_labels.nii.gz")[0], aseg)
     kept = np.where(aseg > 0, ball_brain()[1], 0)
     assert np.array_equal(volume.load_labels("a_labels-2.nii.gz")[0], kept)
+    offered = volume.load_labels("a_proposal.nii.gz")[0]
+    assert np.array_equal(offered[kept > 0], kept[kept > 0]) and offered[kept == 0].any()
 
 
 def test_a_second_suggestion_of_a_head_takes_the_empty_file_for_nothing(network, tmp_path):

@@ -14,7 +14,7 @@ COMMAND_ONLY = {  # what only a command needs: files, folders and what it prints
     "segment": {"images", "out", "jobs", "cluster", "cluster_settings"}
     | {"overwrite", "dry_run", "report"},
     "suggest": {"images", "out", "what"},
-    "adapt": {"files", "what", "name"},
+    "adapt": {"files", "what", "name", "overwrite"},
 }
 
 

@@ -126,7 +126,7 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         hand = Hand(notebook, painters[0], labels)
         until(lambda: coloured(picture(hand.canvas)) > 0.02, 60, "the proposal")
         notebook.keep("painter", painters[0])
-        proposal = ras(out / "macaque_proposal.nii.gz")
+        proposal = ras(out / "macaque_guess.nii.gz")
         suggested = np.flatnonzero(proposal.any(axis=(0, 2)))
 
         painted = proposal
@@ -179,7 +179,7 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
 
         notebook.run(painters[1])
         hand = Hand(notebook, painters[1], labels)
-        again = np.flatnonzero(ras(out / "macaque_proposal.nii.gz").any(axis=(0, 2)))
+        again = np.flatnonzero(ras(out / "macaque_guess.nii.gz").any(axis=(0, 2)))
         assert not set(again) & set(np.flatnonzero(painted.any(axis=(0, 2))))
         hand.choose("GM")
         hand.draw((0.25, 0.5), (0.4, 0.5))

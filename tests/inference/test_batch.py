@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ball_brain, write_nifti
+from in_worker import kill_some
 
 import patchseg
 from patchseg.cli import main
@@ -18,7 +19,7 @@ from patchseg.cli import options as cli_options
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import volume
-from patchseg.inference import batch, cohort, inputs, outputs, places, report
+from patchseg.inference import batch, cohort, inputs, outputs, places, report, unfinished
 
 
 @pytest.fixture
@@ -456,6 +457,32 @@ def test_a_result_is_not_saved_over_its_image(network, folder):
     assert image.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("segment", "a_report.html"), ("extract", "a_desc-brain_report.html")],
+)
+def test_a_page_of_somebody_else_stays(
+    command, name, network, folder, tmp_path, monkeypatch, capsys
+):
+    page = tmp_path / "out" / name
+    page.parent.mkdir()
+    page.write_text("<html>what another program says of a</html>")
+    words = [command, str(folder / "a.nii.gz"), "--out", str(page.parent)]
+
+    def code(*more):
+        monkeypatch.setattr(sys, "argv", ["patchseg", *words, *more])
+        with pytest.raises(SystemExit) as done:
+            main.main()
+        return done.value.code or 0
+
+    assert code() == 1 and "another program" in page.read_text()
+    assert f"{name}: is there already and was not made by patchseg" in capsys.readouterr().err
+    assert code("--overwrite") == 0 and "another program" not in page.read_text()
+    assert code("--overwrite") == 0 and b"patchseg" in page.read_bytes()
+    page.with_name(page.name.replace("report.html", "dseg.json")).unlink(missing_ok=True)
+    assert code() == 0
+
+
 @pytest.mark.parametrize("command", ["segment", "extract"])
 def test_nothing_computes_for_a_missing_file_or_what_is_there(
     command, network, folder, tmp_path, monkeypatch, capsys
@@ -483,14 +510,17 @@ def test_the_report_of_a_link_to_an_image_is_that_of_its_own_name(tmp_path, monk
     assert given["image"] == str(tmp_path / "a_T1w.nii.gz")
 
 
-def test_a_killed_process_is_reported_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
-    def killed(_):
-        yield batch.Outcome(Path("a.nii"), "failed", reasons="x")
-        raise batch.TerminatedWorkerError("killed")
-
-    monkeypatch.setattr(batch.joblib, "Parallel", lambda **_: killed)
-    outcomes = batch.run([Path("a.nii"), Path("b.nii")], tmp_path, [None, None], 2)
-    assert "its process was killed" in outcomes[1].reasons and (tmp_path / "qc.tsv").is_file()
+def test_an_image_that_kills_its_process_fails_alone(tmp_path, capsys):
+    names = ["greedy", "a", "b", "c", "d"]
+    images = [Path(f"{name}.nii") for name in names]
+    outcomes = batch.run(images, tmp_path, [None] * 5, 2, one=kill_some)
+    assert [outcome.failed for outcome in outcomes] == [True, False, False, False, False]
+    assert "greedy.nii: its process was killed, also when it ran by itself" in outcomes[0].reasons
+    assert unfinished.find(tmp_path) == {"greedy": outcomes[0].reasons}
+    begun = (tmp_path / "begun.txt").read_text().split()
+    assert begun.count("greedy.nii") == 2 and set(begun) == {image.name for image in images}
+    listed = (tmp_path / "qc.tsv").read_text()
+    assert "greedy" in listed and "its process was killed" in listed
 
 
 def test_results_by_function_and_by_command_are_the_same_request(
