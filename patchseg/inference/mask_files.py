@@ -1,16 +1,14 @@
 """The brain of a head on disc, under BIDS-derivatives names: written whole, and not twice."""
 
-import html
 import json
-from base64 import b64encode
 
 import numpy as np
 
 from patchseg import __version__, checkpoint
 from patchseg.core.errors import InputError
 from patchseg.core.files import sha256, write_text
-from patchseg.images import grid, head, volume
-from patchseg.inference import outputs, standing
+from patchseg.images import grid, volume
+from patchseg.inference import brain_page, outputs, standing
 from patchseg.inference.mask import extract
 from patchseg.inference.places import Place
 from patchseg.inference.request import request
@@ -99,7 +97,7 @@ def extract_file(image, out, weights=None, *, overwrite=False, start=None, **set
         start()
     found = extract(image, weights, **settings)
     reading = settings.get("volume"), settings.get("nan_as_background", False)
-    shown = page(found, volume.read(image, *reading), place.name)
+    shown = brain_page.render(found, volume.read(image, *reading), place.name)
     status = standing.DONE if status == standing.KEPT else status
     return write(found, place, asked, shown), status
 
@@ -139,51 +137,3 @@ def write(found, place, asked, shown):
             " disc, or choose another folder (--out)"
         ) from error
     return said
-
-
-def page(found, image, title):
-    """Return the report of a mask: its outline on the image and the checks, as one HTML page."""
-    from patchseg import figures
-
-    data, affine = grid.ras(image)
-    mask = grid.ras(found.mask, None)[0] > 0
-    shown = np.clip(head.scaled(data), 0, 1)
-    picture = figures.outlines(shown, {"brain": mask}, grid.voxel_size_mm(affine), 6)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
-        for row in found.qc.itertuples(index=False)
-    )
-    names = "".join(f"<th>{html.escape(name)}</th>" for name in found.qc.columns)
-    kind = "a whole head" if found.head else "an extracted brain"
-    made = found.provenance
-    return _PAGE.format(
-        title=html.escape(title),
-        said=html.escape(f"{found.verdict}{': ' if found.reasons else ''}{found.reasons}"),
-        kind=kind,
-        size=f"{mask.sum() * np.prod(grid.voxel_size_mm(affine)) / 1000:.4g}",
-        picture=b64encode(picture._repr_jpeg_()).decode(),
-        names=names,
-        rows=rows,
-        made=html.escape(f"patchseg {made['patchseg']}, weights {made['weights_sha256'][:12]}"),
-    )
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}: brain mask</title>
-<link rel="icon" href="data:,">
-<style>
-body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem; color: #222; max-width: 70rem; }}
-table {{ border-collapse: collapse; }}
-th, td {{ border-bottom: 1px solid #ccc; padding: .35rem .7rem; text-align: left; }}
-img {{ max-width: 100%; }}
-</style></head><body>
-<h1>{title}: brain mask</h1>
-<p><strong>{said}</strong></p>
-<p>The image shows {kind}; the brain has {size} cm³. The line is its border.</p>
-<img alt="Slices of the head with the outline of the brain" src="data:image/jpeg;base64,{picture}">
-<h2>Can it be trusted?</h2>
-<p>Each check says good, look or bad.</p>
-<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>
-<p>{made}</p>
-</body></html>
-"""

@@ -20,6 +20,14 @@ IN_TABLE = ("uncertainty", "disagreement")
 """Checks that the table shows; all are in the plots."""
 
 
+def template(name):
+    """Return a page to be filled in, of this folder; what is put into it is escaped."""
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    return Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(name)
+
+
 def render(out, table, about, measures, good, odd, first):
     """Return the page of a cohort as HTML.
 
@@ -41,17 +49,12 @@ def render(out, table, about, measures, good, odd, first):
     -------
     text : str
     """
-    from jinja2 import Environment, FileSystemLoader
-
     order = _order(table, first)
     table, about, measures = (one.loc[order] for one in (table, about, measures))
     groups = _groups(table.group)
     rows = _rows(out, table, about, measures, dict(zip(first.image, first.why, strict=True)))
     verdicts = {name: int((table.verdict == name).sum()) for name in ORDER}
-    shelf = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
-    )
-    return shelf.get_template("page.html").render(
+    return template("page.html").render(
         rows=rows,
         columns=[*measures.columns[: len(COLOURS) + 1], *_checks(measures), "seconds"],
         verdicts={name: count for name, count in verdicts.items() if count},
