@@ -10,6 +10,8 @@ from patchseg.images.grid import AXES
 
 TAKEN = 0.1
 """Labels that fill this share of a slice across the painted plane count as labelling it."""
+STRAY = 10
+"""Labelled voxels of a slice that are no more than a slip of the hand."""
 
 
 def check(plane):
@@ -24,10 +26,16 @@ def across(values, plane):
 
 
 def taken(where, plane, area):
-    """Return the slices of a plane that hold labels."""
+    """Return the slices of a plane that hold labels.
+
+    A slice that was painted in part is one of them: lines of slices in other planes would cross its
+    neighbours, too.
+    """
     own, numbers = painted(where)
     if own == plane:
-        return numbers
+        counts = np.pad(patching.slices(where, plane).sum(axis=(1, 2)), 1)
+        by_itself = (counts[1:-1] > STRAY) & (counts[:-2] == 0) & (counts[2:] == 0)
+        return sorted({*numbers, *np.flatnonzero(by_itself).tolist()})
     return np.flatnonzero(patching.slices(where, plane).sum(axis=(1, 2)) > TAKEN * area).tolist()
 
 

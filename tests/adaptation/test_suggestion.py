@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import patchseg
-from patchseg.adaptation import suggestion
+from patchseg.adaptation import planes, suggestion
 from patchseg.adaptation.choice import Profile, choose, why
 from patchseg.cli import main
 from patchseg.core.errors import InputError
@@ -254,3 +254,13 @@ def test_names_too_long_for_the_files_are_refused_before_anything_is_written(net
     done = CliRunner().invoke(main.app, ["suggest", str(image)])
     assert "give the image a shorter name" in str(done.exception)
     assert list(tmp_path.iterdir()) == [image]
+
+
+def test_a_slice_that_was_painted_in_part_is_labelled():
+    where = np.zeros((20, 30, 20), bool)
+    where[:, 10] = True
+    where[2:6, 25, 2:6] = True  # 16 of 400 voxels
+    where[3, 2, 3] = True  # a slip of the hand
+    assert planes.taken(where, "coronal", np.full(30, 400)) == [10, 25]
+    where[4] = True  # a slice of another plane crosses all
+    assert planes.taken(where, "coronal", np.full(30, 400)) == [10]
