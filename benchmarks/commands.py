@@ -29,7 +29,8 @@ def command(*words, older=False):
     clock, used : float
         Seconds by the clock; of the processor, all threads and processes below included.
     peak_mb : int
-        Most memory (MiB) of the largest of these processes.
+        Most memory (MiB) of the largest of these processes; not less than this one holds, which
+        Linux counts for the process that it starts.
 
     Raises
     ------

@@ -85,7 +85,7 @@ def test_notebook_6_shows_the_proposal_and_takes_what_is_painted_and_saved(tmp_p
             if labels.exists():
                 break
     proposal, painted = (
-        nib.load(notebooks / "out" / f"turned_{what}.nii.gz") for what in ("proposal", "labels")
+        nib.load(notebooks / "out" / f"turned_{what}.nii.gz") for what in ("guess", "labels")
     )
     assert painted.shape == turned.shape and np.allclose(painted.affine, turned.affine)
     before, after = (np.asarray(one.dataobj) for one in (proposal, painted))
