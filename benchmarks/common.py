@@ -100,6 +100,26 @@ def complete(path, jobs, key_of, measure, report=False, **given):
     )
 
 
+def publish(path, jobs, key_of, measure, report, only_report=False, **given):
+    """Do what is missing or stale of these jobs, and write the table for people.
+
+    Rows of other jobs stay as they are.
+
+    Parameters
+    ----------
+    path, jobs, key_of, measure, **given
+        See `complete`.
+    report : callable
+        Takes the table, if it has rows.
+    only_report : bool
+        Measure nothing.
+    """
+    given.setdefault("stays", lambda row: True)
+    table = complete(path, jobs, key_of, measure, only_report, **given)
+    if len(table):
+        report(table)
+
+
 def write_markdown(path, head, lines, table, intro="", more=""):
     """Write a table for people: what it says, what it was measured with, and the lines.
 

@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 import common
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from adaptation import without
 from adaptation_tables import OUT
 from commands import OLDER, command
@@ -136,16 +135,8 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("--avx2", action="store_true", help="as on a processor without AVX-512")
     given = parser.parse_args()
-    table = common.complete(
-        OUT / "from_head.csv",
-        [{"head": name, "older": given.avx2} for name in HEADS],
-        key,
-        measure,
-        given.report,
-        stays=lambda row: True,
-    )
-    if len(table):
-        report(pd.DataFrame(table))
+    jobs = [{"head": name, "older": given.avx2} for name in HEADS]
+    common.publish(OUT / "from_head.csv", jobs, key, measure, report, given.report)
 
 
 if __name__ == "__main__":

@@ -79,15 +79,8 @@ def main():
     parser.add_argument("--borders", action="store_true", help="only --steps 0")
     given = parser.parse_args()
     learned = "borders" if given.borders else "all"
-    table = common.complete(
-        OUT / "stop_advice.csv",
-        [{"brain": name, "rounds": given.rounds, "learned": learned} for name in given.brains],
-        key,
-        measure,
-        given.report,
-        stays=lambda row: True,
-    )
-    report(table)
+    jobs = [{"brain": name, "rounds": given.rounds, "learned": learned} for name in given.brains]
+    common.publish(OUT / "stop_advice.csv", jobs, key, measure, report, given.report)
 
 
 if __name__ == "__main__":

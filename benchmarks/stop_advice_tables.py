@@ -94,8 +94,6 @@ def settled(said):
 
 def report(table):
     """Write the table, and how often the advice and the estimate held."""
-    if table.empty:
-        return
     said = judged(table)
     lines = [
         [

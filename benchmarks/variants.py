@@ -17,7 +17,6 @@ from pathlib import Path
 import common
 import keras
 import numpy as np
-import pandas as pd
 from common import ACROSS, STRANGERS, load, number, weights_of
 from scipy import ndimage
 
@@ -171,16 +170,14 @@ def main():
         use = checkpoint.use(path) if path else None
         return common.key(measure, settings=use, brain_names=[brain])
 
-    table = common.complete(
+    common.publish(
         ACROSS / "variants.csv",
         [job for job in jobs() if given.near or job["variant"] != NEAR],
         key,
         lambda **job: measure(**job, weights=weights(job["network"], job["variant"])),
+        report,
         given.report,
-        stays=lambda row: True,
     )
-    if len(table):
-        report(pd.DataFrame(table))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ KEYED = {"key": "abc", "machine": "a machine"}
 
 def test_a_command_tells_what_it_took():
     clock, used, peak_mb = commands.command("--version")
-    assert used > 0 and clock > 0 and peak_mb > 5
+    assert used > 0 and clock > 0 and 5 < peak_mb < 1000
 
 
 def test_a_command_that_fails_says_why(tmp_path):
