@@ -62,7 +62,7 @@ def extract(
     options.check_finds_brains(weights)
     check_writable(out)
     from patchseg.core import runtime
-    from patchseg.inference import batch, inputs, mask_files
+    from patchseg.inference import inputs, mask_files, work
 
     if threads:
         runtime.set_threads(threads)
@@ -71,11 +71,11 @@ def extract(
 
     def shown(outcome):
         page = mask_files.BrainPlace(outcome.image, out, brain).report
-        return batch.line(outcome) + ("" if outcome.failed else f"\n{page}")
+        return work.line(outcome) + ("" if outcome.failed else f"\n{page}")
 
     places, given = [mask_files.BrainPlace(image, out, brain) for image in found], [()] * len(found)
     with options.machines(jobs, cluster, cluster_settings) as client:
-        outcomes = batch.each(_one, places, given, settings, jobs, client, shown)
+        outcomes = work.each(_one, places, given, settings, jobs, client, shown)
     if any(outcome.failed for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from patchseg.inference import batch
+from patchseg.inference import work
 
 
 def kill_some(image, out, mask, with_report, options):
@@ -16,7 +16,7 @@ def kill_some(image, out, mask, with_report, options):
     if image.name.startswith("greedy"):
         os.kill(os.getpid(), signal.SIGKILL)
     (out / image.name).write_text(os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
-    return batch.Outcome(image, "done")
+    return work.Outcome(image, "done")
 
 
 def fill_some(image, out, mask, with_report, options):
@@ -28,4 +28,4 @@ def fill_some(image, out, mask, with_report, options):
         taken.append(np.ones(2**22))  # 32 MiB
         time.sleep(0.1)
     (out / image.name).write_text("done")
-    return batch.Outcome(image, "done")
+    return work.Outcome(image, "done")

@@ -14,7 +14,7 @@ from in_worker import fill_some, kill_some
 from patchseg.cli import main, options
 from patchseg.core import runtime, source
 from patchseg.core.errors import InputError
-from patchseg.inference import batch, cluster, mask_files, unfinished
+from patchseg.inference import batch, cluster, mask_files, unfinished, work
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -62,7 +62,7 @@ def test_brains_are_extracted_as_on_one_machine(heads_network, tmp_path, monkeyp
     def extract(out, client=None):
         places = [mask_files.BrainPlace(image, out) for image in images]
         options = {"threads": None, "overwrite": False}
-        return batch.each(batch.extract_one, places, [()] * 3, options, client=client)
+        return work.each(batch.extract_one, places, [()] * 3, options, client=client)
 
     with local(processes=False) as made, cluster.connected(made.scheduler_address) as client:
         there = extract(Path("there"), client)
@@ -92,7 +92,7 @@ def test_a_killed_worker_loses_nothing_and_an_image_that_kills_its_workers_is_na
     assert "greedy: its worker was killed 2 times" in outcomes[0].reasons
     assert unfinished.find(tmp_path) == {"greedy": outcomes[0].reasons}
     assert [(tmp_path / name).is_file() for name in names] == [False, True]
-    assert (tmp_path / "begun.txt").read_text().count("greedy") == batch.TRIES
+    assert (tmp_path / "begun.txt").read_text().count("greedy") == work.TRIES
     assert (tmp_path / "a").read_text() == "2"  # threads of the worker
 
 
@@ -105,7 +105,7 @@ def test_an_image_above_the_memory_limit_of_its_worker_is_named_and_others_finis
     assert re.search(
         "greedy: its worker was killed .* give the workers more mem", outcomes[0].reasons
     )
-    assert (tmp_path / "begun.txt").read_text().count("greedy") == batch.TRIES
+    assert (tmp_path / "begun.txt").read_text().count("greedy") == work.TRIES
     assert (tmp_path / "a").is_file()
 
 
@@ -217,7 +217,7 @@ def test_what_workers_run_fetches_nothing():
 )
 def test_what_becomes_of_an_image_when_its_worker_does_not_say(error, says):
     lost = SimpleNamespace(result=lambda: (_ for _ in ()).throw(error))
-    outcome = batch._not_done(Path("a.nii"), cluster._result(lost))
+    outcome = work._not_done(Path("a.nii"), cluster._result(lost))
     assert outcome.failed and re.search(says, outcome.reasons)
     assert outcome.reasons.startswith("a.nii: ")
 
