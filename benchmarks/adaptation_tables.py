@@ -131,10 +131,13 @@ def report(table, scores):
     path = OUT / "curve.md"
     intro = (
         "Dice, mean of GM and WM, on all slices that were not labelled. HMRF and Atropos on all"
-        f" slices, from across/scores.csv (key {keys(tools)}). The ceiling is what every second"
-        " slice teaches that is learned to the end, scored on the others.\n"
+        f" slices, from across/scores.csv (key {keys(tools)}).\n"
     )
     lines = [*curve_lines(curve), *ceiling_lines(table)]
+    if (table.how == CEILING).any():
+        intro += "The ceiling is what every second slice teaches that is learned to the end.\n"
+    else:
+        head, *lines = [[*line[:-2], line[-1]] for line in (head, *lines)]
     common.write_markdown(path, head, lines, table, intro)
     checks = [*check_labels(table), *check_memory(table), *check_seconds(table)]
     files.write_text(path, path.read_text() + "\n" + "\n".join(checks) + "\n")
