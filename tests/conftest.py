@@ -138,6 +138,7 @@ class Thresholds:
     """A network that knows the ball brain: CSF is 0.3, GM 0.6, WM 0.9 bright (or `levels`)."""
 
     input_shape = (None, None, None, 1)
+    layers = ()
 
     def __init__(self, levels=(0.3, 0.6, 0.9)):
         self.levels = levels

@@ -11,6 +11,8 @@ from patchseg.inference.views import fuse, view_weights
 class Echo:
     """A network whose input comes back as the probability of GM, to see what happens around it."""
 
+    layers = ()
+
     def predict_on_batch(self, x):
         return np.concatenate([0 * x, x, 0 * x], axis=-1)
 
@@ -70,6 +72,8 @@ def test_fuse_comes_back_to_an_anisotropic_grid(thresholds, pixel_mm):
 class Sided:
     """A network whose answer depends on the slice's shape: the views contradict each other."""
 
+    layers = ()
+
     def predict_on_batch(self, x):
         out = np.zeros((*x.shape[:3], 3), np.float32)
         out[..., 0 if x.shape[1] > x.shape[2] else 2] = 1
@@ -98,6 +102,17 @@ def test_tiles_agree_with_whole_slices_and_leave_no_seam():
     for start in views._starts(256, 96):
         borders[max(0, start - 1) : start + 2] = True
     assert difference[:, borders].mean() <= 2 * difference[:, ~borders].mean() + 1e-4
+
+
+def test_slices_are_padded_no_more_than_the_levels_need():
+    class Two(Echo):
+        layers = (keras.layers.MaxPooling2D(), keras.layers.MaxPooling2D())
+
+        def predict_on_batch(self, x):
+            assert x.shape == (1, 12, 8, 1) and not x[:, 10:].any() and not x[:, :, 7:].any()
+            return super().predict_on_batch(x)
+
+    assert np.allclose(views._whole(Two(), np.full((1, 10, 7), 0.25, np.float32))[..., 1], 0.25)
 
 
 def test_tiles_cover_everything_once_or_more():
