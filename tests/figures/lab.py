@@ -79,7 +79,7 @@ def chromium_page():
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=WEBGL, timeout=180000)
-        yield chromium.new_page(viewport={"width": 1300, "height": 1000})
+        yield chromium.new_context(viewport={"width": 1300, "height": 1000}).new_page()
         chromium.close()
 
 

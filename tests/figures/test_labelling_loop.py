@@ -142,6 +142,17 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         assert np.array_equal(hand.changed(painted, "Control+z"), before)
         assert np.array_equal(hand.changed(before, "Control+y"), painted)
 
+        hand.draw((0.2, 0.6), (0.3, 0.6))
+        page.close()
+        until(lambda: not np.array_equal(ras(labels), painted), 60, "a stroke before the end")
+        painted, page = ras(labels), page.context.new_page()
+        notebook = Notebook(page, address, "6_adapt.ipynb")
+        notebook.run(*upto)
+        hand = Hand(notebook, painters[0], labels)
+        assert np.array_equal(ras(labels), painted)
+        notebook.keep("after_closing", painters[0])
+        hand.choose("GM")
+
         page.keyboard.press("ArrowUp")
         until(lambda: f"slice {suggested[0] + 1} of" in hand.said(), 60, "the next slice")
         hand.draw((0.3, 0.5), (0.35, 0.5))
