@@ -41,7 +41,7 @@ def evidence(model, parent, one):
 
     Returns
     -------
-    found : (n, 14) ndarray of float32
+    found : (n, 19) ndarray of float32
         Their `calibration.features`, in the order of ``one.known``.
     sharp : (n, 3) ndarray of float32
         Their probabilities, refined by the image's intensities.

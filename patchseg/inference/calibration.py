@@ -19,6 +19,10 @@ from patchseg.inference import refine
 # params.yaml, section adapt.calibration.
 BLURS = (0.7, 1.5, 3.0)
 """Widths (pixels of the network) at which the image is smoothed."""
+TEXTURE = (0.7, 1.5)
+"""Of these, the widths at which the spread of the intensities around a voxel is taken."""
+NEAR = 1.5
+"""That at which the answers that follow the intensities are smoothed."""
 WIDE = 3.0
 """Width (pixels) at which the network's answers are smoothed."""
 DEEP = 30.0
@@ -27,14 +31,14 @@ FLOOR = 1e-3
 """A probability is at least this before its logarithm becomes a feature."""
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this: they can still choose it."""
-FEATURES = 14
+FEATURES = 19
 TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
 """Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
 LOST = 0.01
 """Dice that half of the labels may cost the other half; the whole teaches more."""
-CHUNK = 200_000
+CHUNK = 100_000
 """Voxels at a time, so that the products of the features need little memory."""
 
 
@@ -53,29 +57,40 @@ def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
 
     Returns
     -------
-    found : (n, 14) ndarray of float32
+    found : (n, 19) ndarray of float32
         In the order of the mask's voxels: logarithms of the probabilities, intensity, smoothed
-        intensities, smoothed probabilities, depth.
+        intensities, smoothed probabilities of the network, depth, smoothed probabilities that
+        follow the intensities, spread of the intensities.
     """
-    pixel = [pixel_mm / edge for edge in voxel_mm]  # voxels
+    pixel = np.array([pixel_mm / edge for edge in voxel_mm])  # voxels
     share = mask.astype(np.float32)
+
+    weights = {
+        width: np.maximum(ndimage.gaussian_filter(share, width * pixel), 0.1) for width in BLURS
+    }
+
+    def mean(values, width):
+        return (ndimage.gaussian_filter(values * share, width * pixel) / weights[width])[mask]
+
     found = [
         np.log(np.maximum(one[mask][:, tissue], FLOOR))
         for one in (plain, sharp)
         for tissue in range(len(TISSUES))
     ]
     found.append(image[mask])
-    for width in BLURS:
-        blur = [width * edge for edge in pixel]
-        weight = np.maximum(ndimage.gaussian_filter(share, blur), 0.1)
-        found.append((ndimage.gaussian_filter(image * share, blur) / weight)[mask])
+    smooth = {width: mean(image, width) for width in BLURS}
+    found += smooth.values()
     found += [
-        ndimage.gaussian_filter(plain[..., tissue], [WIDE * edge for edge in pixel])[mask]
+        ndimage.gaussian_filter(plain[..., tissue], WIDE * pixel)[mask]
         for tissue in range(len(TISSUES))
     ]
     edges = [edge / pixel_mm for edge in voxel_mm]
     deep = ndimage.distance_transform_edt(np.pad(mask, 1), edges)[1:-1, 1:-1, 1:-1]
     found.append(np.minimum(deep[mask], DEEP))
+    found += [mean(sharp[..., tissue], NEAR) for tissue in range(len(TISSUES))]
+    for width in TEXTURE:
+        variance = mean(image * image, width) - smooth[width] ** 2
+        found.append(np.sqrt(np.maximum(variance, 0)))
     return np.stack(found, axis=1).astype(np.float32)
 
 
@@ -84,7 +99,7 @@ def fit(found, sharp, labels, settings, seed=0, slices=1):
 
     Parameters
     ----------
-    found : (n, 14) ndarray of float32
+    found : (n, 19) ndarray of float32
         `features` of the labelled voxels.
     sharp : (n, 3) ndarray of float32
         Their probabilities so far.
@@ -224,7 +239,7 @@ def apply(calibration, found, sharp):
     ----------
     calibration : dict of lists
         Of `fit`.
-    found : (n, 14) ndarray of float32
+    found : (n, 19) ndarray of float32
         Their `features`.
     sharp : (n, 3) ndarray of float32
         Their probabilities so far.
