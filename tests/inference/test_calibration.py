@@ -98,11 +98,25 @@ def test_terms_are_the_features_and_their_products():
 def test_what_no_label_came_near_is_not_extrapolated():
     """Labels away from CSF teach GM against WM; where CSF is likelier, that must still hold."""
     rng = np.random.default_rng(0)
-    found = rng.normal(0, 1, (4000, calibration.FEATURES)).astype(np.float32)
+    found = rng.normal(0, 1, (16000, calibration.FEATURES)).astype(np.float32)
     found[:, 0] = np.log(calibration.FLOOR)
     truth = np.where(found[:, 6] > 0, 3, 2).astype(np.uint8)
-    sharp = np.full((4000, 3), [0.02, 0.49, 0.49], np.float32)
-    learned = fit(found[:2000], sharp[:2000], truth[:2000])
-    found[2000:, 0] = np.log(0.2)
-    after = calibration.apply(learned, found[2000:], sharp[2000:])
-    assert np.mean(after.argmax(axis=1) + 1 == truth[2000:]) > 0.95
+    sharp = np.full((16000, 3), [0.02, 0.49, 0.49], np.float32)
+    learned = fit(found[:8000], sharp[:8000], truth[:8000])
+    before = calibration.apply(learned, found[8000:], sharp[8000:])
+    found[8000:, 0] = np.log(0.2)
+    after = calibration.apply(learned, found[8000:], sharp[8000:])
+    assert np.mean(after.argmax(axis=1) + 1 == truth[8000:]) > 0.95
+    assert np.array_equal(after.argmax(axis=1), before.argmax(axis=1))
+
+
+def test_features_tell_the_neighbours_answers_and_the_spread_of_the_brightness(ball):
+    """An image that is bright and dark in turn along one axis, in one half of the brain."""
+    image, _, mask, plain = ball
+    place = np.indices(mask.shape)[0]
+    image = np.where(place < 20, 0.5, 0.25 + 0.5 * (place % 2)).astype(np.float32) * mask
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    even, inner = place[mask] < 14, (found[:, 13] > 6) & (abs(place[mask] - 20) > 6)
+    assert found[even & inner, 17:].max() < 1e-3
+    assert found[~even & inner, 18] == pytest.approx(0.25, abs=0.02)
+    assert found[inner, 14:17].sum(axis=1) == pytest.approx(1, abs=1e-3)
