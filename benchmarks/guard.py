@@ -1,7 +1,8 @@
 """What the guard of `patchseg adapt` keeps of labels that are right or wrong: Dice of the brain.
 
-    python benchmarks/guard.py              # three quarters of an hour; current rows are kept
-    python benchmarks/guard.py --borders    # only --steps 0: a quarter of an hour
+    python benchmarks/guard.py              # long; current rows are kept
+    python benchmarks/guard.py --brains macaque-21mo mouse-fvb-2 --counts 1   # some minutes
+    python benchmarks/guard.py --borders    # only --steps 0
     python benchmarks/guard.py --report     # the table only
 
 Each animal is adapted to from a network that never saw its species (artefacts/across/networks),

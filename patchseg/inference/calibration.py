@@ -64,7 +64,6 @@ def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
     """
     pixel = np.array([pixel_mm / edge for edge in voxel_mm])  # voxels
     share = mask.astype(np.float32)
-
     weights = {
         width: np.maximum(ndimage.gaussian_filter(share, width * pixel), 0.1) for width in BLURS
     }

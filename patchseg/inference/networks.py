@@ -157,6 +157,18 @@ def _load_heads(path, _sha256, precision):
         return checkpoint.load(path)
 
 
+def _wrong(error):
+    """Say what is wrong with a card, and the mend."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if key.startswith("calibration.") and first["type"] in ("too_short", "too_long"):
+        return (
+            f"{key} holds {len(first['input'])} values, which is not what this version of patchseg"
+            " learns from labels; adapt again with the same images and labels (patchseg adapt)"
+        )
+    return f"{key} = {first['input']!r}: {first['msg']}; copy the card again, or train again"
+
+
 @lru_cache(maxsize=2)
 def _load(path, _card_sha256, precision):
     card = checkpoint.read_card(path)
@@ -165,12 +177,7 @@ def _load(path, _card_sha256, precision):
             {name: card[name] for name in _Known.model_fields if name in card}
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{checkpoint.card_path(path)}: {key} = {first['input']!r}: {first['msg']}; copy the"
-            " card again, or train again"
-        ) from error
+        raise InputError(f"{checkpoint.card_path(path)}: {_wrong(error)}") from error
     with runtime.computing_in(precision):
         model = checkpoint.load(path)
     channels = model.input_shape[-1], model.output_shape[-1]

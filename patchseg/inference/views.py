@@ -251,8 +251,8 @@ def _view(network, image, brain, axis, tile, bar):
 def _whole(network, images):
     """Predict images (n, h, w), padded with background to edges that each level can halve."""
     n, h, w = images.shape
-    halved = sum(type(layer).__name__ == "MaxPooling2D" for layer in network.layers)
-    step = 2**halved
+    # by name: keras is imported where a network is loaded, not here
+    step = 2 ** sum(type(layer).__name__ == "MaxPooling2D" for layer in network.layers)
     padded = np.zeros((n, -(-h // step) * step, -(-w // step) * step, 1), np.float32)
     padded[:, :h, :w, 0] = images
     return np.asarray(network.predict_on_batch(padded))[:, :h, :w, -len(TISSUES) :]

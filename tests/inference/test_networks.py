@@ -16,6 +16,11 @@ def save(path, architecture=SMALL, **known):
     return path
 
 
+EARLIER = {"tissues": ["GM", "WM"], "center": [0.0] * 14, "scale": [1.0] * 14}
+EARLIER |= {"weights": [[0.0] * 119] * 2, "bias": [0.0, 0.0]}
+"""A calibration of the version before, which knew five features less."""
+
+
 def test_replaced_weights_are_loaded_anew(tmp_path):
     first, second = (
         save(tmp_path / "a.weights.h5"),
@@ -42,6 +47,10 @@ def test_replaced_weights_are_loaded_anew(tmp_path):
         ({"brain_pixels": -5}, "brain_pixels = -5"),
         ({"sizes_mm": 3}, "sizes_mm = 3"),
         ({"contrasts": 5}, "contrasts = 5"),
+        (
+            {"calibration": EARLIER},
+            r"calibration\.center holds 14 values, which is not .*; adapt again with the same",
+        ),
     ],
 )
 def test_a_card_that_makes_no_sense_names_the_value(tmp_path, known, message):
