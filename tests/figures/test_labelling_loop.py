@@ -145,8 +145,9 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
         hand.draw((0.2, 0.6), (0.3, 0.6))
         page.close()
         until(lambda: not np.array_equal(ras(labels), painted), 60, "a stroke before the end")
-        painted, page = ras(labels), page.context.new_page()
+        painted, page, taken = ras(labels), page.context.new_page(), notebook.taken
         notebook = Notebook(page, address, "6_adapt.ipynb")
+        notebook.taken = taken  # pictures are numbered on
         notebook.run(*upto)
         hand = Hand(notebook, painters[0], labels)
         assert np.array_equal(ras(labels), painted)
