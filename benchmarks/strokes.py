@@ -58,11 +58,10 @@ def seen(brain):
 
 def with_borders(brain, given, recipe):
     """Return the labels (x, y, z) that `adapt --steps 0` leads to."""
-    (found, sharp), mask = seen(brain), given.mask
-    own = given.known[mask]
-    borders = learned_borders([(found[own], sharp[own])], [given], recipe, 0, False)
+    whole, mask = seen(brain), given.mask
+    borders = learned_borders([whole.only(given.known[mask])], [given], recipe, 0, False)
     result = np.zeros(mask.shape, np.uint8)
-    probable = calibration.apply(borders, found, sharp) if borders else sharp
+    probable = calibration.apply(borders, *whole[:2]) if borders else whole.usual
     result[mask] = most_probable(probable)
     return result
 

@@ -21,7 +21,16 @@ SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 HEADS = SHIPPED.with_name("heads.weights.h5")
 """Those that find the brain in a head."""
 
-USED = ("sha256", "architecture", "top", "brain_pixels", "calibration", "calibrated_mm")
+USED = (
+    "sha256",
+    "architecture",
+    "top",
+    "brain_pixels",
+    "calibration",
+    "calibrated_mm",
+    "general",
+    "general_mm",
+)
 """What of a card changes an answer; the rest tells where the weights come from and how they do."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
@@ -34,7 +43,7 @@ class _Architecture(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Literal["unet", "resunet"] = "unet"
-    levels: Annotated[int, Field(ge=1, le=6)] = 4  # slices are padded to a multiple of 32
+    levels: Annotated[int, Field(ge=1, le=6)] = 4
     features: Width | list[Width] = 16
     blocks: Depth | list[Depth] = 2
     in_channels: Depth = 1

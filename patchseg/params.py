@@ -168,14 +168,24 @@ class Evaluate(Section):
 class Network(Section):
     """One network of the section across: its brains, what it starts from, settings that differ.
 
-    `kept` is the share of what it learned after the start that is kept (see `unet.go_back`).
+    `kept` is the share of what it learned after the start that is kept (see `unet.go_back`),
+    `general` names the brains of `General`.
     """
 
     brains: Annotated[list[str], Field(min_length=1)]
+    general: list[str] = []
     start: str | None = None
     kept: Annotated[float, Field(gt=0, le=1)] = 1.0
     draw: dict = {}
     train: dict = {}
+
+
+class General(Section):
+    """What brains say of a network's answers to those it never saw (see `adaptation.general`)."""
+
+    voxels: Count
+    ridge: Annotated[float, Field(gt=0)]
+    sizes_mm: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]]
 
 
 class Across(Section):
@@ -184,6 +194,7 @@ class Across(Section):
     brain_pixels: Annotated[float, Field(ge=16, le=1024)]
     draw: Draw
     train: Training
+    general: General
     networks: dict[str, Network]
 
 

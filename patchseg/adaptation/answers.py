@@ -1,6 +1,7 @@
 """What a network finds in a brain that is labelled in part, and what its labels say of that."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,23 +37,40 @@ def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     return replace(parent, model=model, calibration=learned, calibrated_mm=room)
 
 
-def evidence(model, parent, one):
-    """Return what tells of the labelled voxels of a `Labelled`.
+class Evidence(NamedTuple):
+    """What tells of the labelled voxels of a `Labelled`, in the order of ``one.known``.
 
-    Returns
-    -------
+    Attributes
+    ----------
     found : (n, 19) ndarray of float32
-        Their `calibration.features`, in the order of ``one.known``.
+        Their `calibration.features`.
     sharp : (n, 3) ndarray of float32
         Their probabilities, refined by the image's intensities.
+    usual : (n, 3) ndarray of float32
+        And by the calibration that the parent has, if it has one for such a brain.
     """
+
+    found: np.ndarray
+    sharp: np.ndarray
+    usual: np.ndarray
+
+    def only(self, kept):
+        """Return that of some of the voxels; `kept` is (n,) of bool."""
+        return Evidence(*(part[kept] for part in self))
+
+
+def evidence(model, parent, one):
+    """Return the `Evidence` of a `Labelled`, as the model sees it."""
     from patchseg.inference import refine
 
     ready, plain, mask, box = _plain(model, parent, one)
     sharp = refine.refine(ready, plain, mask, one.voxel_mm)
     pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
     found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
-    return found[at], sharp[mask][at]
+    found, refined = found[at], sharp[mask][at]
+    known, _ = parent.borders(one.size_mm, calibration.contrast(ready, sharp, mask))
+    usual = calibration.apply(known, found, refined) if known else refined
+    return Evidence(found, refined, usual)
 
 
 def learned_borders(parts, given, recipe, seed, guarded):
@@ -60,10 +78,10 @@ def learned_borders(parts, given, recipe, seed, guarded):
 
     Parameters
     ----------
-    parts : list of (found, sharp)
-        `evidence` of each of `given`.
+    parts : list of Evidence
+        Of each of `given`.
     """
-    found, sharp = map(np.concatenate, zip(*parts, strict=True))
+    found, sharp, _ = map(np.concatenate, zip(*parts, strict=True))
     labels = np.concatenate([one.labels[one.known] for one in given])
     settings, slices = recipe.calibration, learning.slices_of(given)
     learned = calibration.fit(found, sharp, labels, settings, seed, slices)
@@ -95,7 +113,7 @@ def _plain(model, parent, one):
 def answer(network, one):
     """Return the labels (x, y, z) uint8 that `patchseg.segment` gives a `Labelled`."""
     ready, plain, mask, box = _plain(network.model, network, one)
-    found = calibration.with_image(network, ready, plain, mask, one.voxel_mm)
+    found, _ = calibration.with_image(network, ready, plain, mask, one.voxel_mm)
     return _labels(found, mask, box, one.mask.shape)
 
 

@@ -218,12 +218,12 @@ def _crossed(given, numbers, parent, recipe, seed, steps, way):
             model = _trained(taught, parent, recipe, seed, steps)
         if way == ADAPTED or not parts:
             parts = [answers.evidence(model, parent, one) for one in given]
-        own = [tuple(part[~out] for part in both) for both, out in zip(parts, left, strict=True)]
+        own = [part.only(~out) for part, out in zip(parts, left, strict=True)]
         learned = answers.learned_borders(own, taught, recipe, seed, guarded=way == ADAPTED)
-        for one, both, out, found in zip(given, parts, left, after, strict=True):
+        for one, part, out, found in zip(given, parts, left, after, strict=True):
             out = out & np.isin(one.labels[one.known], tissues)
-            borders = learned or (parent.calibration if parent.calibrates(one.size_mm) else None)
-            probable = calibration.apply(borders, *both)[out] if borders else both[1][out]
+            own = part.only(out)
+            probable = calibration.apply(learned, *own[:2]) if learned else own.usual
             found[out] = most_probable(probable)
     return after
 

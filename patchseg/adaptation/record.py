@@ -70,6 +70,8 @@ def use(parent, network, given):
     known = inherited(parent, [*parent.sizes_mm, *(one.size_mm for one in given)])
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
+    if network.general:
+        known |= {"general": network.general, "general_mm": network.general_mm}
     own = looks(given, parent.top) if given else parent.card.get("looks", [])
     return known | {"looks": own}
 

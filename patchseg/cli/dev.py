@@ -34,11 +34,29 @@ def train(
 ):
     """Draw patches from the network's brains and train on them; a killed run goes on where it was.
 
-    It takes a quarter of an hour to an hour.
+    It takes a quarter of an hour to an hour. At the end it learns what `borders` learns.
     """
+    from patchseg.adaptation import general
     from patchseg.training import across
 
-    print(across.train(network, params, out, jobs))
+    weights = across.train(network, params, out, jobs)
+    general.learn(network, params, out)
+    print(weights)
+
+
+@across.command()
+def borders(
+    network: Network,
+    params: Params = Path("params.yaml"),
+    out: Annotated[
+        Path, typer.Option(help="Folder of its weights, and of those that it starts from.")
+    ] = Path("work/across"),
+):
+    """Learn what brains of several animals say of a trained network's borders; into its card."""
+    from patchseg.adaptation import general
+
+    known = general.learn(network, params, out)
+    print(", ".join(known.get("general_brains", ["params.yaml names no brains for it"])))
 
 
 @across.command()

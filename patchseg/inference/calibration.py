@@ -5,6 +5,11 @@ tissue is too dark for it. A few hundred labelled voxels tell how. Logistic regr
 on the features below and their products) learns it in a second or two. It starts from the
 probabilities that are there and moves them only as far as the labels ask for: few labels move them
 little. It holds for brains of about the same size; other brains are left as they are.
+
+What the labels of one animal say helps others a little, too: the network and the mixture of
+Gaussians are wrong in the same way on many brains. So the cards of networks that are trained for
+any species hold a calibration of several animals (see `patchseg.adaptation.general`). An animal's
+own labels take its place.
 """
 
 import numpy as np
@@ -39,7 +44,10 @@ FARTHEST = 4.0
 LOST = 0.01
 """Dice that half of the labels may cost the other half; the whole teaches more."""
 CHUNK = 100_000
-"""Voxels at a time, so that the products of the features need little memory."""
+"""Voxels at a time, so that the features need little memory."""
+LEAST_CONTRAST = 0.1
+"""Grey and white matter differ by this much, of the range from background to the brightest voxels,
+where other animals' labels hold: in T2w of mice and of newborns they do not, and those do harm."""
 
 
 def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
@@ -204,7 +212,7 @@ def _regression(terms, truth, start, ridge):
 def with_image(network, image, plain, mask, voxel_mm):
     """Return the network's probabilities refined by the image's intensities.
 
-    They are calibrated, too, where the network was adapted to brains of this size.
+    They are calibrated, too, where the network knows how for such a brain.
 
     Parameters
     ----------
@@ -219,14 +227,39 @@ def with_image(network, image, plain, mask, voxel_mm):
     -------
     probabilities : (x, y, z, 3) ndarray of float32
         They sum to 1 in the mask and are 0 outside.
+    whose : {'', 'other animals', 'this animal'}
+        Whose labels the calibration is of.
     """
     sharp, size_mm = refine.refine(image, plain, mask, voxel_mm), brain.size_mm(mask, voxel_mm)
-    if not network.calibrates(size_mm):
-        return sharp
+    known, whose = network.borders(size_mm, contrast(image, sharp, mask))
+    if known is None:
+        return sharp, whose
     found = features(image, plain, sharp, mask, voxel_mm, size_mm / network.brain_pixels)
     result = np.zeros_like(plain)
-    result[mask] = apply(network.calibration, found, sharp[mask])
-    return result
+    result[mask] = apply(known, found, sharp[mask])
+    return result, whose
+
+
+def contrast(image, probabilities, mask):
+    """Return by how much grey and white matter differ in brightness.
+
+    Parameters
+    ----------
+    image : (x, y, z) ndarray of float32 in [0, 1]
+    probabilities : (x, y, z, 3) ndarray of float32
+    mask : (x, y, z) ndarray of bool
+
+    Returns
+    -------
+    contrast : float
+        0 where one of them is missing.
+    """
+    seen, shares = image[mask], probabilities[mask][:, 1:]
+    sums = shares.sum(axis=0)
+    if not sums.all():
+        return 0.0
+    grey, white = seen @ shares / sums
+    return float(abs(white - grey))
 
 
 def apply(calibration, found, sharp):
@@ -251,12 +284,16 @@ def apply(calibration, found, sharp):
         np.array(calibration[name], np.float32) for name in ("center", "scale", "weights", "bias")
     )
     known = [TISSUES.index(tissue) for tissue in calibration["tissues"]]
+    alone, pairs = weights[:, : len(center)], np.triu_indices(len(center))
+    together = np.zeros((len(known), len(center), len(center)), np.float32)
+    together[:, *pairs] = weights[:, len(center) :]
     result = sharp.copy()
     for start in range(0, len(found), CHUNK):
         part = slice(start, start + CHUNK)
-        score = (
-            _scores(sharp[part][:, known]) + _terms(found[part], center, scale) @ weights.T + bias
-        )
+        near = _standardised(found[part], center, scale)
+        score = _scores(sharp[part][:, known]) + near @ alone.T + bias
+        for at, products in enumerate(together):  # as `_terms` @ weights, without the products
+            score[:, at] += np.einsum("ij,ij->i", near @ products, near)
         rest = 1 - np.delete(sharp[part], known, axis=1).sum(axis=1, keepdims=True)
         result[part, known] = rest * special.softmax(score, axis=1)
     return result
@@ -267,8 +304,12 @@ def _scores(probabilities):
     return np.log(np.maximum(probabilities, LEAST_SURE))
 
 
+def _standardised(found, center, scale):
+    return np.clip((found - center) / scale, -FARTHEST, FARTHEST)
+
+
 def _terms(found, center, scale):
     """Return standardised features, and their products with one another."""
-    near = np.clip((found - center) / scale, -FARTHEST, FARTHEST)
+    near = _standardised(found, center, scale)
     left, right = np.triu_indices(near.shape[1])
     return np.concatenate([near, near[:, left] * near[:, right]], axis=1)

@@ -13,7 +13,7 @@ from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.images.brain import TOP
 from patchseg.inference import library
-from patchseg.inference.calibration import FEATURES, TERMS
+from patchseg.inference.calibration import FEATURES, LEAST_CONTRAST, TERMS
 
 
 class _Calibration(BaseModel):
@@ -49,6 +49,8 @@ class _Known(BaseModel):
     contrasts: tuple[str, ...] = ("T1w",)
     calibration: _Calibration | None = None
     calibrated_mm: tuple[float, float] = (0.0, 0.0)
+    general: _Calibration | None = None
+    general_mm: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class Network:
         Of `calibration.fit`, for an animal that it was adapted to.
     calibrated_mm : tuple of two float
         Sizes (mm) of the brains for which the calibration holds.
+    general : dict or None
+        Likewise, for animals that no label taught it; of the labels of several others.
+    general_mm : tuple of two float
+        Sizes (mm) of the brains for which that holds.
     precision : str
         In which it computes (see `runtime.precision`).
     """
@@ -87,14 +93,39 @@ class Network:
     contrasts: tuple = ("T1w",)
     calibration: dict | None = field(default=None, repr=False)
     calibrated_mm: tuple = (0.0, 0.0)
+    general: dict | None = field(default=None, repr=False)
+    general_mm: tuple = (0.0, 0.0)
     precision: str = "auto"
 
-    def calibrates(self, size_mm):
-        """Whether its calibration holds for a brain of this size."""
-        return (
-            self.calibration is not None
-            and self.calibrated_mm[0] <= size_mm <= self.calibrated_mm[1]
-        )
+    def borders(self, size_mm, contrast):
+        """Return the calibration that holds for a brain.
+
+        Parameters
+        ----------
+        size_mm : float
+            Of the brain.
+        contrast : float
+            See `calibration.contrast`.
+
+        Returns
+        -------
+        calibration : dict or None
+        whose : {'', 'other animals', 'this animal'}
+            Whose labels it is of.
+        """
+        if self.calibration is not None and _within(size_mm, self.calibrated_mm):
+            return self.calibration, "this animal"
+        if (
+            self.general is not None
+            and _within(size_mm, self.general_mm)
+            and contrast >= LEAST_CONTRAST
+        ):
+            return self.general, "other animals"
+        return None, ""
+
+
+def _within(size_mm, room):
+    return room[0] <= size_mm <= room[1]
 
 
 def load(path=None, precision="auto"):
@@ -161,7 +192,7 @@ def _wrong(error):
     """Say what is wrong with a card, and the mend."""
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
-    if key.startswith("calibration.") and first["type"] in ("too_short", "too_long"):
+    if key.startswith(("calibration.", "general.")) and first["type"] in ("too_short", "too_long"):
         return (
             f"{key} holds {len(first['input'])} values, which is not what this version of patchseg"
             " learns from labels; adapt again with the same images and labels (patchseg adapt)"

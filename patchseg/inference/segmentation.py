@@ -120,16 +120,17 @@ def segment(
         network = networks.load(weights, precision)
         ready = brain.normalise(scan.data, scan.mask, network.top, scan.name)
         profile = brain.depth_profile(ready, scan.mask, scan.voxel_mm)
-        fused = _fused(network, scan, ready, scales, tile)
+        fused, whose = _fused(network, scan, ready, scales, tile), ""
         if sharpen:
-            fused = _sharpened(network, scan, ready, fused)
+            fused, whose = _sharpened(network, scan, ready, fused)
         checks = qc.table(scan.mask, scan.voxel_mm, profile, fused, network)
         if scan.found:
             checks = qc.joined(masks.table(scan.found, scan.size_mm), checks)
         if scan.kept < 1:
             checks = qc.joined(masks.shares(scan.kept), checks)
         seen = resemblance.look(ready, scan.mask, scan.size_mm, scan.voxel_mm, profile)
-        made = _provenance(network, scan, scales, sharpen, precision, started) | {"look": seen}
+        made = _provenance(network, scan, scales, precision, started)
+        made |= {"sharpened": sharpen, "calibrated": whose or "no", "look": seen}
     return Result(
         **_images(scan, fused),
         volumes=_volumes(fused, scan.inside, scan.voxel_mm),
@@ -222,10 +223,10 @@ def _fused(network, scan, image, scales, tile):
 
 
 def _sharpened(network, scan, image, fused):
-    probabilities = calibration.with_image(
+    probabilities, whose = calibration.with_image(
         network, image[scan.box], fused.probabilities, scan.inside, scan.voxel_mm
     )
-    return replace(fused, probabilities=probabilities)
+    return replace(fused, probabilities=probabilities), whose
 
 
 def _volumes(fused, mask, voxel_mm):
@@ -267,7 +268,7 @@ def _own_grid(part, scan):
     return grid.like(whole, scan.source)
 
 
-def _provenance(network, scan, scales, sharpen, precision, started):
+def _provenance(network, scan, scales, precision, started):
     return {
         "patchseg": __version__,
         "weights": network.path.name,
@@ -275,8 +276,6 @@ def _provenance(network, scan, scales, sharpen, precision, started):
         "brain": scan.brain,
         "pixel_mm": [round(scan.size_mm / network.brain_pixels / scale, 4) for scale in scales],
         "brain_size_mm": round(scan.size_mm, 2),
-        "sharpened": sharpen,
-        "calibrated": sharpen and network.calibrates(scan.size_mm),
         **runtime.computing(precision),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started, 2),

@@ -470,11 +470,9 @@ def test_what_labels_said_is_not_taken_from_memory_when_only_the_card_is_new(par
 
 def test_brains_of_another_size_are_not_calibrated():
     network = networks.Network(None, Path("x"), {}, calibration={}, calibrated_mm=(20, 30))
-    assert (
-        network.calibrates(25)
-        and not network.calibrates(31)
-        and not networks.Network(None, Path("x"), {}).calibrates(25)
-    )
+    assert network.borders(25, 0.3) == ({}, "this animal")
+    assert network.borders(31, 0.3) == (None, "")
+    assert networks.Network(None, Path("x"), {}).borders(25, 0.3) == (None, "")
     assert qc._taught_size(25, network)[3] == "good"
     assert qc._taught_size(31, network)[3:] == (
         "look",

@@ -36,7 +36,8 @@ def answers_from_tables(monkeypatch):
     def evidence(model, parent, one):
         sharp = model[WHOLE[one.known]]
         noise = np.random.default_rng(0).normal(size=(len(sharp), FEATURES - 3))
-        return np.hstack([np.log(sharp), noise]).astype(np.float32), sharp
+        found = np.hstack([np.log(sharp), noise]).astype(np.float32)
+        return guard.answers.Evidence(found, sharp, sharp)
 
     monkeypatch.setattr(guard.answers, "evidence", evidence)
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from conftest import ball_brain
+from scipy import special
 
 from patchseg.inference import calibration
 from patchseg.params import shipped
@@ -120,3 +121,24 @@ def test_features_tell_the_neighbours_answers_and_the_spread_of_the_brightness(b
     assert found[even & inner, 17:].max() < 1e-3
     assert found[~even & inner, 18] == pytest.approx(0.25, abs=0.02)
     assert found[inner, 14:17].sum(axis=1) == pytest.approx(1, abs=1e-3)
+
+
+def test_probabilities_are_those_of_the_terms_whose_products_are_never_made(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    learned = fit(found, plain[mask], labels[mask])
+    parts = (np.array(learned[name]) for name in ("center", "scale", "weights", "bias"))
+    center, scale, weights, bias = parts
+    score = np.log(np.maximum(plain[mask], calibration.LEAST_SURE)) + bias
+    score += calibration._terms(found, center, scale) @ weights.T
+    after = calibration.apply(learned, found, plain[mask])
+    assert np.allclose(after, special.softmax(score, axis=1), atol=1e-4)
+
+
+def test_contrast_is_how_far_the_means_of_grey_and_white_matter_are_apart(ball):
+    image, labels, mask, _ = ball
+    sure = np.stack([labels == n for n in (1, 2, 3)], axis=-1).astype(np.float32)
+    apart = pytest.approx(image[labels == 3].mean() - image[labels == 2].mean(), abs=1e-5)
+    assert calibration.contrast(image, sure, mask) == apart
+    assert calibration.contrast(1 - image, sure, mask) == apart
+    assert calibration.contrast(image, sure * (1, 0, 1), mask) == 0

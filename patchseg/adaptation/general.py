@@ -1,0 +1,75 @@
+"""What the labels of several animals say of a network's answers, for animals without labels.
+
+A network that never saw an animal is wrong in much the same way on all of them: where the mask
+ends, in thin sulci, where the image is smooth. So the same regression that learns from one animal's
+slices (see `calibration`) learns from the brains of the zoo what a network says of brains that it
+never saw: of those that were new to the network that this one started from. It is gentle (see
+`params.yaml`), and it stands in the card. Where an animal's own labels are learned, they take its
+place.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from patchseg import checkpoint, params
+from patchseg.adaptation import answers
+from patchseg.datasets import brains
+from patchseg.inference import calibration, networks
+
+
+def learn(name, path="params.yaml", folder="work/across"):
+    """Learn it for a trained network, and write it into its card.
+
+    Parameters
+    ----------
+    name : str
+        A network of `params.yaml`, section across, that says of which brains.
+    path : str or Path
+        The `params.yaml`.
+    folder : str or Path
+        Holds the weights of the network, and of that from which it starts.
+
+    Returns
+    -------
+    known : dict
+        `general`, `general_mm` and `general_brains` of the card; empty if `params.yaml` names no
+        brains for this network.
+
+    Raises
+    ------
+    InputError
+        If the network, a brain or weights are missing.
+    """
+    settings = params.load(path)
+    own = settings.across.networks.get(name)
+    if own is None or not own.general:
+        return {}
+    weights, start = (
+        Path(folder) / f"{one}{checkpoint.SUFFIX}" for one in (name, own.start or name)
+    )
+    chosen = brains.names(own.general)
+    how = settings.across.general
+    found = calibration.fit(
+        *_drawn(chosen, networks.load(start), how.voxels),
+        settings.adapt.calibration.model_copy(
+            update={"most_voxels": how.voxels * len(chosen), "ridge": how.ridge}
+        ),
+    )
+    known = {"general": found, "general_mm": how.sizes_mm, "general_brains": chosen}
+    card = checkpoint.read_card(weights)
+    described = {key: value for key, value in card.items() if key != "sha256"}
+    checkpoint.write_card(weights, **described | known)
+    return known
+
+
+def _drawn(chosen, network, count):
+    """Return features, probabilities so far and labels of voxels of brains, as many of each."""
+    rng, parts = np.random.default_rng(0), []
+    for name in chosen:
+        one = brains.load(name)
+        whole = answers.evidence(network.model, network, one)
+        labels = one.labels[one.known]
+        rows = rng.choice(len(labels), min(count, len(labels)), replace=False)
+        parts.append((whole.found[rows], whole.sharp[rows], labels[rows]))
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
