@@ -51,7 +51,7 @@ def learn(name, path="params.yaml", folder="work/across"):
     chosen = brains.names(own.general)
     how = settings.across.general
     found = calibration.fit(
-        *_drawn(chosen, networks.load(start), how.voxels),
+        *drawn(chosen, networks.load(start), how.voxels),
         settings.adapt.calibration.model_copy(
             update={"most_voxels": how.voxels * len(chosen), "ridge": how.ridge}
         ),
@@ -63,8 +63,23 @@ def learn(name, path="params.yaml", folder="work/across"):
     return known
 
 
-def _drawn(chosen, network, count):
-    """Return features, probabilities so far and labels of voxels of brains, as many of each."""
+def drawn(chosen, network, count):
+    """Draw voxels of brains, as many of each.
+
+    Parameters
+    ----------
+    chosen : list of str
+        Names of brains (see `datasets.brains`).
+    network : patchseg.inference.networks.Network
+        Tells what a network says of them.
+    count : int
+        Voxels of each brain, at most.
+
+    Returns
+    -------
+    found, sharp, labels : ndarrays
+        As `calibration.fit` takes them.
+    """
     rng, parts = np.random.default_rng(0), []
     for name in chosen:
         one = brains.load(name)
