@@ -46,8 +46,8 @@ LOST = 0.01
 CHUNK = 100_000
 """Voxels at a time, so that the features need little memory."""
 LEAST_CONTRAST = 0.1
-"""Grey and white matter differ by this much, of the range from background to the brightest voxels,
-where other animals' labels hold: in T2w of mice and of newborns they do not, and those do harm."""
+"""Grey and white matter differ by this much (see `contrast`) where other animals' labels hold: in
+mice and newborns, where those do harm, they do not."""
 
 
 def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
@@ -241,7 +241,9 @@ def with_image(network, image, plain, mask, voxel_mm):
 
 
 def contrast(image, probabilities, mask):
-    """Return by how much grey and white matter differ in brightness.
+    """Return by how much grey and white matter differ, as far as the tissues are ordered as usual.
+
+    In adults grey matter is darker than one and brighter than the other of CSF and white matter.
 
     Parameters
     ----------
@@ -252,14 +254,15 @@ def contrast(image, probabilities, mask):
     Returns
     -------
     contrast : float
-        0 where one of them is missing.
+        Of the range from background to the brightest voxels; 0 in another order, as in newborns,
+        and where a tissue is missing.
     """
-    seen, shares = image[mask], probabilities[mask][:, 1:]
+    shares = probabilities[mask]
     sums = shares.sum(axis=0)
     if not sums.all():
         return 0.0
-    grey, white = seen @ shares / sums
-    return float(abs(white - grey))
+    csf, grey, white = image[mask] @ shares / sums
+    return float(abs(white - grey)) if (grey - csf) * (white - grey) > 0 else 0.0
 
 
 def apply(calibration, found, sharp):

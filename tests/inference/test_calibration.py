@@ -135,10 +135,12 @@ def test_probabilities_are_those_of_the_terms_whose_products_are_never_made(ball
     assert np.allclose(after, special.softmax(score, axis=1), atol=1e-4)
 
 
-def test_contrast_is_how_far_the_means_of_grey_and_white_matter_are_apart(ball):
+def test_contrast_is_that_of_grey_and_white_matter_where_grey_lies_between(ball):
     image, labels, mask, _ = ball
     sure = np.stack([labels == n for n in (1, 2, 3)], axis=-1).astype(np.float32)
     apart = pytest.approx(image[labels == 3].mean() - image[labels == 2].mean(), abs=1e-5)
     assert calibration.contrast(image, sure, mask) == apart
     assert calibration.contrast(1 - image, sure, mask) == apart
     assert calibration.contrast(image, sure * (1, 0, 1), mask) == 0
+    newborn = np.where(labels == 3, 0.5, image)  # between CSF and grey matter
+    assert calibration.contrast(newborn, sure, mask) == 0
