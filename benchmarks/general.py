@@ -4,8 +4,8 @@
     python benchmarks/general.py --report             # the table only
 
 The regression of `patchseg dev across borders`, with other penalties, learned from brains of all
-species but that of the brain that it is tried on (or, of people, from all brains but that one). It
-is tried on every brain here, also where `patchseg segment` leaves it out. Images of a newborn are
+species but that of the brain that it is tried on. It is tried on every brain here, also where
+`patchseg segment` leaves it out, which the table says. Images of a newborn are
 made up from a person's labels. Needs PATCHSEG_ZOO. Writes artefacts/across/general.csv and .md.
 """
 
@@ -37,9 +37,8 @@ RIDGES = (0.0, 50.0, 200.0, 800.0)
 def teachers(brain):
     """Return the brains that teach: those of the package's network, this one's species left out."""
     own = brains.names(params.load(SETTINGS).across.networks["all"].general)
-    if brain == PERSON or brain in MADE_UP:
-        return [name for name in own if name != PERSON]
-    return [name for name in own if load(name).species != load(brain).species]
+    species = load(PERSON if brain in MADE_UP else brain).species
+    return [name for name in own if load(name).species != species]
 
 
 @cache
@@ -66,9 +65,15 @@ def shown(brain):
 
 @cache
 def seen(brain):
-    """Return a brain and what tells of its labelled voxels, by a network that never saw it."""
+    """Return a brain, what a network that never saw it tells of its labelled voxels, contrast."""
     one, network = shown(brain), network_of(brain)
-    return one, answers.evidence(network.model, network, one)
+    whole = answers.evidence(network.model, network, one)
+    contrast = calibration.contrast(
+        one.normalised(network.top)[one.known][:, None, None],
+        whole.sharp[:, None, None],
+        np.ones((len(whole.sharp), 1, 1), bool),
+    )
+    return one, whole, contrast
 
 
 @cache
@@ -80,7 +85,7 @@ def taught(names):
 
 def measure(brain, ridge):
     """Try one penalty on one brain: a row."""
-    one, whole = seen(brain)
+    one, whole, contrast = seen(brain)
     found, labels = whole.sharp, one.labels[one.known]
     if ridge:
         given = taught(tuple(teachers(brain)))
@@ -93,20 +98,29 @@ def measure(brain, ridge):
         name: round(float(metrics.dice(labels == n, tissue == n)), 4)
         for n, name in enumerate(TISSUES, 1)
     }
-    return [{**scores, "size_mm": round(one.size_mm, 1)}]
+    return [{**scores, "size_mm": round(one.size_mm, 1), "contrast": round(contrast, 3)}]
 
 
 def key(brain, ridge):
     """Return the fingerprint of a row."""
     names = sorted({PERSON if brain in MADE_UP else brain, *teachers(brain)})
     used = sorted({START, STRANGERS.get(brain, START)})
-    return common.key(measure, brain_names=names, networks=used)
+    own = params.load(SETTINGS)
+    settings = [own.across.general.voxels, own.adapt.calibration.model_dump()]
+    return common.key(measure, settings=settings, brain_names=names, networks=used)
 
 
 def report(table):
     """Write the table: a line a penalty, a column a brain."""
     table = table.assign(dice=table[["GM", "WM"]].mean(axis=1))
-    lines = []
+    low, high = params.load(SETTINGS).across.general.sizes_mm
+    rows = table.drop_duplicates("brain").set_index("brain")
+    fits = rows.size_mm.between(low, high), rows.contrast >= calibration.LEAST_CONTRAST
+    why = {
+        name: "left out: size" if not size else "used, 200" if clear else "left out: contrast"
+        for name, size, clear in zip(rows.index, *fits, strict=True)
+    }
+    lines = [["`segment`", *[why[name] for name in BRAINS], ""]]
     for ridge, own in table.groupby("ridge", sort=False):
         by = own.set_index("brain")
         cells = [f"{number(by.dice[name])} ({by.CSF[name]:.2f})" for name in BRAINS]

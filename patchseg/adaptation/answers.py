@@ -81,13 +81,13 @@ def learned_borders(parts, given, recipe, seed, guarded):
     parts : list of Evidence
         Of each of `given`.
     """
-    found, sharp, _ = map(np.concatenate, zip(*parts, strict=True))
+    found, sharp, usual = map(np.concatenate, zip(*parts, strict=True))
     labels = np.concatenate([one.labels[one.known] for one in given])
     settings, slices = recipe.calibration, learning.slices_of(given)
     learned = calibration.fit(found, sharp, labels, settings, seed, slices)
     if learned and guarded:
         halves = np.concatenate([first_half(one.known)[one.known] for one in given])
-        if not calibration.helps(found, sharp, labels, halves, settings, seed, slices):
+        if not calibration.helps(found, sharp, usual, labels, halves, settings, seed, slices):
             return None
     return learned
 

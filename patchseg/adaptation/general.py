@@ -3,9 +3,9 @@
 A network that never saw an animal is wrong in much the same way on all of them: where the mask
 ends, in thin sulci, where the image is smooth. So the same regression that learns from one animal's
 slices (see `calibration`) learns from the brains of the zoo what a network says of brains that it
-never saw: of those that were new to the network that this one started from. It is gentle (see
-`params.yaml`), and it stands in the card. Where an animal's own labels are learned, they take its
-place.
+never saw: what the network that this one started from says of brains that are new to it. It is
+gentle (see `params.yaml`), and it stands in the card. Where an animal's own labels are learned,
+they take its place.
 """
 
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 
 from patchseg import checkpoint, params
 from patchseg.adaptation import answers
+from patchseg.core.errors import InputError
 from patchseg.datasets import brains
 from patchseg.inference import calibration, networks
+from patchseg.training import across
 
 
 def learn(name, path="params.yaml", folder="work/across"):
@@ -39,17 +41,24 @@ def learn(name, path="params.yaml", folder="work/across"):
     Raises
     ------
     InputError
-        If the network, a brain or weights are missing.
+        If the network, a brain or weights are missing, or a brain is not new to the network that
+        this one starts from.
     """
+    across.settings(path, name)  # whether it is known
     settings = params.load(path)
+    weights = Path(folder) / f"{name}{checkpoint.SUFFIX}"
     own = settings.across.networks.get(name)
     if own is None or not own.general:
+        _into_card(weights, {})
         return {}
-    weights, start = (
-        Path(folder) / f"{one}{checkpoint.SUFFIX}" for one in (name, own.start or name)
-    )
-    chosen = brains.names(own.general)
-    how = settings.across.general
+    chosen, how = brains.names(own.general), settings.across.general
+    start = Path(folder) / f"{own.start}{checkpoint.SUFFIX}"
+    seen = set(chosen) & set(checkpoint.read_card(start)["brains"])
+    if seen:
+        raise InputError(
+            f"{path}: across.networks.{name}.general: {', '.join(sorted(seen))} taught the network"
+            f" {own.start}, from which {name} starts; name brains that are new to it"
+        )
     found = calibration.fit(
         *drawn(chosen, networks.load(start), how.voxels),
         settings.adapt.calibration.model_copy(
@@ -57,10 +66,18 @@ def learn(name, path="params.yaml", folder="work/across"):
         ),
     )
     known = {"general": found, "general_mm": how.sizes_mm, "general_brains": chosen}
-    card = checkpoint.read_card(weights)
-    described = {key: value for key, value in card.items() if key != "sha256"}
-    checkpoint.write_card(weights, **described | known)
+    _into_card(weights, known)
     return known
+
+
+def _into_card(weights, known):
+    """Write it into the card of weights, in the place of what is there."""
+    kept = {
+        key: value
+        for key, value in checkpoint.read_card(weights).items()
+        if key not in ("sha256", "general", "general_mm", "general_brains")
+    }
+    checkpoint.write_card(weights, **kept | known)
 
 
 def drawn(chosen, network, count):

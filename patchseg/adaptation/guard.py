@@ -218,8 +218,8 @@ def _crossed(given, numbers, parent, recipe, seed, steps, way):
             model = _trained(taught, parent, recipe, seed, steps)
         if way == ADAPTED or not parts:
             parts = [answers.evidence(model, parent, one) for one in given]
-        own = [part.only(~out) for part, out in zip(parts, left, strict=True)]
-        learned = answers.learned_borders(own, taught, recipe, seed, guarded=way == ADAPTED)
+        rest = [part.only(~out) for part, out in zip(parts, left, strict=True)]
+        learned = answers.learned_borders(rest, taught, recipe, seed, guarded=way == ADAPTED)
         for one, part, out, found in zip(given, parts, left, after, strict=True):
             out = out & np.isin(one.labels[one.known], tissues)
             own = part.only(out)

@@ -16,7 +16,17 @@ NEXT, NOISE = 0.25, 0.005
 """Another slice rarely brings more Dice than this share of what the last round moved, and this.
 Set by eye with five brains of the zoo in sight; it held after 40 of 42 rounds of those and a sixth.
 """
-INHERITED = ("top", "brain_pixels", "contrasts", "brains", "species", "licences")
+INHERITED = (
+    "top",
+    "brain_pixels",
+    "contrasts",
+    "brains",
+    "species",
+    "licences",
+    "general",
+    "general_mm",
+    "general_brains",
+)
 """What the new card takes over from the parent's: how to use the network, not its scores."""
 
 
@@ -70,8 +80,6 @@ def use(parent, network, given):
     known = inherited(parent, [*parent.sizes_mm, *(one.size_mm for one in given)])
     if network.calibration:
         known |= {"calibration": network.calibration, "calibrated_mm": network.calibrated_mm}
-    if network.general:
-        known |= {"general": network.general, "general_mm": network.general_mm}
     own = looks(given, parent.top) if given else parent.card.get("looks", [])
     return known | {"looks": own}
 

@@ -183,15 +183,23 @@ def _scores(told):
 def _use(one):
     """Return lines that say what to use them for."""
     told = one.told
-    sizes = told.calibrated_mm
-    if sizes:
-        low, high = (f"{edge**3 / 1000:.3g}" for edge in sizes)
+    if told.calibrated_mm:
         yield (
-            f"calibrated for brains of {sizes[0]:.3g} to {sizes[1]:.3g} mm ({low} to {high} cm³);"
-            " in others only the network counts"
+            f"calibrated for brains of {_sizes(told.calibrated_mm)}; in others what it learned of"
+            " the borders is left out"
         )
     elif told.sizes_mm and not told.adapted_to:
         yield f"trained on brains of {told.sizes_mm[0]:.3g} to {told.sizes_mm[1]:.3g} mm"
+    if told.general_mm:
+        yield (
+            f"other brains of {_sizes(told.general_mm)} with the contrast of adults: borders by"
+            f" the labels of {', '.join(told.general_brains) or 'several animals'}"
+        )
     yield from told.limits
     option = "--brain-weights" if one.kind == "masks" else "--weights"
     yield f"use: patchseg segment IMAGE {option} {one.name}"
+
+
+def _sizes(edges):
+    low, high = (f"{edge**3 / 1000:.3g}" for edge in edges)
+    return f"{edges[0]:.3g} to {edges[1]:.3g} mm ({low} to {high} cm³)"

@@ -7,9 +7,9 @@ probabilities that are there and moves them only as far as the labels ask for: f
 little. It holds for brains of about the same size; other brains are left as they are.
 
 What the labels of one animal say helps others a little, too: the network and the mixture of
-Gaussians are wrong in the same way on many brains. So the cards of networks that are trained for
-any species hold a calibration of several animals (see `patchseg.adaptation.general`). An animal's
-own labels take its place.
+Gaussians are wrong in the same way on many brains. So the cards of networks for any species hold a
+calibration of several animals (see `patchseg.adaptation.general`). An animal's own labels take its
+place.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ CHUNK = 100_000
 """Voxels at a time, so that the features need little memory."""
 LEAST_CONTRAST = 0.1
 """Grey and white matter differ by this much (see `contrast`) where other animals' labels hold: in
-mice and newborns, where those do harm, they do not."""
+mice and newborns, where those do harm, they do not, as far as the network's own answers tell."""
 
 
 def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
@@ -143,7 +143,7 @@ def fit(found, sharp, labels, settings, seed=0, slices=1):
     }
 
 
-def helps(found, sharp, labels, first, settings, seed=0, slices=1):
+def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):
     """Whether what one half of the labels teaches mends the other half, both ways.
 
     Where a tissue is thin, as white matter in a mouse's slice, the regression can lose it.
@@ -152,6 +152,8 @@ def helps(found, sharp, labels, first, settings, seed=0, slices=1):
     ----------
     found, sharp, labels, settings, seed, slices
         As for `fit`.
+    usual : (n, 3) ndarray of float32
+        The probabilities that would stay.
     first : (n,) ndarray of bool
         Which voxels are the first half.
 
@@ -168,7 +170,7 @@ def helps(found, sharp, labels, first, settings, seed=0, slices=1):
         if learned is None:
             return True
         after[~half] = apply(learned, found[~half], sharp[~half]).argmax(axis=1) + 1
-    before = sharp.argmax(axis=1) + 1
+    before = usual.argmax(axis=1) + 1
     tissues = np.unique(labels)
     gained = [
         metrics.dice(labels == tissue, after == tissue)

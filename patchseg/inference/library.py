@@ -42,6 +42,8 @@ class Told(BaseModel):
     contrasts: list[str] = []
     sizes_mm: tuple[Length, Length] | None = None
     calibrated_mm: tuple[Length, Length] | None = None
+    general_mm: tuple[Length, Length] | None = None
+    general_brains: list[str] = []
     parent: str = ""
     parent_name: str = ""
     adapted_to: list[Taught] = []

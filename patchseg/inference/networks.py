@@ -52,6 +52,12 @@ class _Known(BaseModel):
     general: _Calibration | None = None
     general_mm: tuple[float, float] = (0.0, 0.0)
 
+    @model_validator(mode="after")
+    def _says_for_which_brains(self):
+        if self.general and not 0 <= self.general_mm[0] < self.general_mm[1]:
+            raise ValueError(f"general_mm = {self.general_mm} is no range of sizes")
+        return self
+
 
 @dataclass(frozen=True)
 class Network:
@@ -193,9 +199,15 @@ def _wrong(error):
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
     if key.startswith(("calibration.", "general.")) and first["type"] in ("too_short", "too_long"):
+        mend = (
+            "adapt again with the same images and labels (patchseg adapt)"
+            if key.startswith("calibration.")
+            else "start again from today's weights of the package, or learn it again (patchseg dev"
+            " across borders)"
+        )
         return (
             f"{key} holds {len(first['input'])} values, which is not what this version of patchseg"
-            " learns from labels; adapt again with the same images and labels (patchseg adapt)"
+            f" learns from labels; {mend}"
         )
     return f"{key} = {first['input']!r}: {first['msg']}; copy the card again, or train again"
 

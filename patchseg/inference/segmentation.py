@@ -74,8 +74,8 @@ def segment(
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is
         short.
     sharpen : bool
-        Let the image's own intensities move the borders (see `refine`), and, for an animal that the
-        weights were adapted to, what its labels said (see `calibration`).
+        Let the image's own intensities move the borders (see `refine`), and what labels said of
+        them: of an animal that the weights were adapted to, or of others (see `calibration`).
     threads : int, optional
         Threads that compute; those of the libraries, usually one a core, unless given. TensorFlow
         takes the number when it starts in a process and keeps it (see `runtime.at_most`).
@@ -130,7 +130,7 @@ def segment(
             checks = qc.joined(masks.shares(scan.kept), checks)
         seen = resemblance.look(ready, scan.mask, scan.size_mm, scan.voxel_mm, profile)
         made = _provenance(network, scan, scales, precision, started)
-        made |= {"sharpened": sharpen, "calibrated": whose or "no", "look": seen}
+        made |= {"sharpened": sharpen, "calibrated": whose or False, "look": seen}
     return Result(
         **_images(scan, fused),
         volumes=_volumes(fused, scan.inside, scan.voxel_mm),

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import keras
+import nibabel as nib
 import numpy as np
 import pytest
 from conftest import ball_brain, labelled_ball
@@ -11,9 +12,11 @@ from ruamel.yaml import YAML
 from test_params import PROJECT
 from typer.testing import CliRunner
 
-from patchseg import checkpoint, metrics, unet
+import patchseg
+from patchseg import checkpoint, metrics, params, unet
 from patchseg.adaptation import answers, general
 from patchseg.cli import main
+from patchseg.core.errors import InputError
 from patchseg.datasets import brains
 from patchseg.inference import calibration, networks
 
@@ -34,14 +37,14 @@ def folder(tmp_path, monkeypatch):
     for seed, name in enumerate(("first", "second")):
         keras.utils.set_random_seed(seed)
         path = tmp_path / f"{name}{checkpoint.SUFFIX}"
-        checkpoint.save(unet.build(**how), how, path, brain_pixels=20, name=name)
+        checkpoint.save(unet.build(**how), how, path, brain_pixels=20, name=name, brains=["mni"])
 
     def load(name):
         shape = {"a": (40, 36, 32), "b": (36, 40, 34), "new": (34, 34, 40)}[name]
         return labelled_ball(name, shape, ball_brain(shape)[1])
 
     monkeypatch.setattr(brains, "load", load)
-    monkeypatch.setattr(brains, "names", lambda patterns: list(patterns))
+    monkeypatch.setattr(brains, "names", lambda patterns, heads=False: list(patterns))
     return tmp_path
 
 
@@ -71,9 +74,62 @@ def test_a_network_for_which_no_brains_are_named_stays_as_it_is(folder):
     before = card.read_bytes()
     assert general.learn("first", folder / "params.yaml", folder) == {}
     assert card.read_bytes() == before
-    arguments = ["dev", "across", "borders", "first", "--params", str(folder / "params.yaml")]
-    said = CliRunner().invoke(main.app, [*arguments, "--out", str(folder)])
-    assert said.exit_code == 0 and "names no brains" in said.output
+    checkpoint.write_card(  # params.yaml named some once
+        folder / f"first{checkpoint.SUFFIX}", **json.loads(before) | {"general_mm": [1, 2]}
+    )
+    assert general.learn("first", folder / "params.yaml", folder) == {}
+    assert card.read_bytes() == before
+
+
+def test_the_command_says_whose_labels_it_learned(folder):
+    def borders(name):
+        arguments = ["dev", "across", "borders", name, "--params", str(folder / "params.yaml")]
+        return CliRunner().invoke(main.app, [*arguments, "--out", str(folder)])
+
+    assert "a, b" in borders("second").output
+    assert "names no brains" in borders("first").output
+    wrong = borders("third")
+    assert wrong.exit_code and "'third' is unknown; there are first, second" in str(wrong.exception)
+
+
+def test_brains_that_taught_the_start_teach_nothing_here(folder):
+    path = folder / f"first{checkpoint.SUFFIX}"
+    card = checkpoint.read_card(path)
+    known = {key: value for key, value in card.items() if key != "sha256"}
+    checkpoint.write_card(path, **known | {"brains": ["b"]})
+    with pytest.raises(InputError, match=r"second.general: b taught the network first"):
+        general.learn("second", folder / "params.yaml", folder)
+
+
+def test_what_was_learned_is_used_told_and_inherited(folder, monkeypatch):
+    monkeypatch.setattr(networks, "LEAST_CONTRAST", 0)
+    path, new = folder / f"second{checkpoint.SUFFIX}", brains.load("new")
+    image, mask = (nib.Nifti1Image(part, new.affine) for part in (new.image, new.mask.astype("u1")))
+
+    def calibrated(weights, **how):
+        found = patchseg.segment(image, mask, weights=weights, extract="never", **how)
+        return found.provenance["calibrated"]
+
+    assert calibrated(path) is False
+    general.learn("second", folder / "params.yaml", folder)
+    assert calibrated(path) == "other animals" and calibrated(path, sharpen=False) is False
+    kept = np.where(np.arange(new.labels.shape[1])[:, None] == 17, new.labels, 0).astype("u1")
+    given = nib.Nifti1Image(kept, new.affine), path, folder / f"own{checkpoint.SUFFIX}"
+    own = patchseg.adapt(image, *given, masks=mask, steps=0, guard=False)
+    assert calibrated(own) == "this animal"
+    first, second = (checkpoint.read_card(one) for one in (path, own))
+    for name in ("general", "general_mm", "general_brains"):
+        assert first[name] == second[name]
+
+
+def test_a_card_of_another_version_says_what_to_do(folder):
+    path = folder / f"second{checkpoint.SUFFIX}"
+    general.learn("second", folder / "params.yaml", folder)
+    card = checkpoint.read_card(path)
+    card["general"]["center"].pop()
+    checkpoint.write_card(path, **{key: value for key, value in card.items() if key != "sha256"})
+    with pytest.raises(InputError, match=r"general.center holds 18 values.*across borders"):
+        networks.load(path)
 
 
 def test_it_holds_for_some_sizes_and_contrasts_and_gives_way_to_the_animal_s_own_labels(folder):
@@ -91,4 +147,6 @@ def test_the_package_s_own_holds_for_apes_and_monkeys_and_not_for_people():
     card = json.loads(checkpoint.card_path(checkpoint.SHIPPED).read_text())
     low, high = card["general_mm"]
     assert low < 49 and 79 < high < 100  # macaques, chimpanzees, people (mm)
-    assert not any(name.startswith("mouse") for name in card["general_brains"])
+    across = params.shipped().across
+    assert (low, high) == across.general.sizes_mm
+    assert card["general_brains"] == brains.names(across.networks["all"].general)

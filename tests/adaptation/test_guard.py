@@ -97,6 +97,20 @@ def test_what_does_not_help_is_not(taught):
     assert found.told()["kept"] == "parent" and found.told()["guard"]["parent"]["dice"]["GM"] == 1
 
 
+def test_where_nothing_is_learned_what_the_parent_knows_of_such_brains_counts(taught, monkeypatch):
+    _, models = taught
+    models += [GUESSES]
+    plain = guard.answers.evidence
+
+    def evidence(model, parent, one):
+        return plain(model, parent, one)._replace(usual=KNOWS[WHOLE[one.known]])
+
+    monkeypatch.setattr(guard.answers, "evidence", evidence)
+    monkeypatch.setattr(guard.answers, "learned_borders", lambda *_, **__: None)
+    found = judged([painted(10, 18)], steps=80)
+    assert found.kept == ADAPTED and found.tried[ADAPTED].dice["WM"] == 1
+
+
 def test_borders_alone_may_help(taught):
     _, models = taught
     models += [np.full((4, 3), 1 / 3, np.float32)]  # the training spoils it

@@ -32,9 +32,19 @@ def test_halves_that_contradict_one_another_do_not_help(ball):
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
     truth, first = labels[mask], np.nonzero(mask)[0] < 20
     settings = shipped().adapt.calibration
-    assert calibration.helps(found, plain[mask], truth, first, settings)
+    assert calibration.helps(found, *[plain[mask]] * 2, truth, first, settings)
     turned = np.where(first & (truth > 1), 5 - truth, truth)  # GM and WM change places
-    assert not calibration.helps(found, plain[mask], turned, first, settings)
+    assert not calibration.helps(found, *[plain[mask]] * 2, turned, first, settings)
+
+
+def test_what_would_stay_is_what_it_is_measured_against(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    truth, first = labels[mask], np.nonzero(mask)[0] < 20
+    settings = shipped().adapt.calibration.model_copy(update={"ridge": 1e9})  # nothing is learned
+    right = np.eye(3, dtype=np.float32)[truth - 1]
+    assert calibration.helps(found, plain[mask], plain[mask], truth, first, settings)
+    assert not calibration.helps(found, plain[mask], right, truth, first, settings)
 
 
 def test_labels_of_some_voxels_mend_all_the_others(ball):
