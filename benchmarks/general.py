@@ -67,13 +67,10 @@ def shown(brain):
 def seen(brain):
     """Return a brain, what a network that never saw it tells of its labelled voxels, contrast."""
     one, network = shown(brain), network_of(brain)
-    whole = answers.evidence(network.model, network, one)
-    contrast = calibration.contrast(
-        one.normalised(network.top)[one.known][:, None, None],
-        whole.sharp[:, None, None],
-        np.ones((len(whole.sharp), 1, 1), bool),
-    )
-    return one, whole, contrast
+    filled = replace(one, labels=np.where(one.mask, 2, 0).astype(np.uint8))
+    whole, inside = answers.evidence(network.model, network, filled), one.mask[one.mask]
+    contrast = calibration.contrast(one.normalised(network.top)[one.mask], whole.sharp, inside)
+    return one, whole.only(one.known[one.mask]), contrast
 
 
 @cache

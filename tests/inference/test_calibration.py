@@ -154,3 +154,5 @@ def test_contrast_is_that_of_grey_and_white_matter_where_grey_lies_between(ball)
     assert calibration.contrast(image, sure * (1, 0, 1), mask) == 0
     newborn = np.where(labels == 3, 0.5, image)  # between CSF and grey matter
     assert calibration.contrast(newborn, sure, mask) == 0
+    rim = np.where((labels == 1) & (np.indices(mask.shape)[0] > 10), 0.1, 1 - image)
+    assert calibration.contrast(rim, sure, mask) == apart  # a T2w, most of its CSF dark
