@@ -113,11 +113,17 @@ def report(table):
     low, high = params.load(SETTINGS).across.general.sizes_mm
     rows = table.drop_duplicates("brain").set_index("brain")
     fits = rows.size_mm.between(low, high), rows.contrast >= calibration.LEAST_CONTRAST
-    why = {
-        name: "left out: size" if not size else "used, 200" if clear else "left out: contrast"
+    against = {
+        name: " and ".join(["size"] * (not size) + ["contrast"] * (not clear))
         for name, size, clear in zip(rows.index, *fits, strict=True)
     }
-    lines = [["`segment`", *[why[name] for name in BRAINS], ""]]
+    lines = [
+        [
+            "`segment`",
+            *[f"left out: {against[name]}" if against[name] else "used" for name in BRAINS],
+            "",
+        ]
+    ]
     for ridge, own in table.groupby("ridge", sort=False):
         by = own.set_index("brain")
         cells = [f"{number(by.dice[name])} ({by.CSF[name]:.2f})" for name in BRAINS]
