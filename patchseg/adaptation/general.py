@@ -41,8 +41,8 @@ def learn(name, path="params.yaml", folder="work/across"):
     Raises
     ------
     InputError
-        If the network, a brain or weights are missing, or a brain is not new to the network that
-        this one starts from.
+        If the network, a brain or weights are missing, a brain is not new to the network that this
+        one starts from, it starts from none, or too little is labelled.
     """
     across.settings(path, name)  # whether it is known
     settings = params.load(path)
@@ -51,13 +51,19 @@ def learn(name, path="params.yaml", folder="work/across"):
     if own is None or not own.general:
         _into_card(weights, {})
         return {}
+    where = f"{path}: across.networks.{name}.general"
+    if own.start is None:
+        raise InputError(
+            f"{where}: {name} starts from no network whose answers could teach it; name one"
+            " (start), or no brains"
+        )
     chosen, how = brains.names(own.general), settings.across.general
     start = Path(folder) / f"{own.start}{checkpoint.SUFFIX}"
     seen = set(chosen) & set(checkpoint.read_card(start)["brains"])
     if seen:
         raise InputError(
-            f"{path}: across.networks.{name}.general: {', '.join(sorted(seen))} taught the network"
-            f" {own.start}, from which {name} starts; name brains that are new to it"
+            f"{where}: {', '.join(sorted(seen))} taught the network {own.start}, from which {name}"
+            " starts; name brains that are new to it"
         )
     found = calibration.fit(
         *drawn(chosen, networks.load(start), how.voxels),
@@ -65,6 +71,11 @@ def learn(name, path="params.yaml", folder="work/across"):
             update={"most_voxels": how.voxels * len(chosen), "ridge": how.ridge}
         ),
     )
+    if found is None:
+        raise InputError(
+            f"{where}: {', '.join(chosen)}: too few voxels, or one tissue only; name other brains,"
+            " or draw more voxels (across.general.voxels)"
+        )
     known = {"general": found, "general_mm": how.sizes_mm, "general_brains": chosen}
     _into_card(weights, known)
     return known

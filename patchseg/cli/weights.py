@@ -192,8 +192,8 @@ def _use(one):
         yield f"trained on brains of {told.sizes_mm[0]:.3g} to {told.sizes_mm[1]:.3g} mm"
     if told.general_mm:
         yield (
-            f"other brains of {_sizes(told.general_mm)} with the contrast of adults: borders by"
-            f" the labels of {', '.join(told.general_brains) or 'several animals'}"
+            f"without labels of the animal, brains of {_sizes(told.general_mm)} with the contrast"
+            f" of adults get borders by labels of {', '.join(told.general_brains) or 'others'}"
         )
     yield from told.limits
     option = "--brain-weights" if one.kind == "masks" else "--weights"

@@ -101,6 +101,22 @@ def test_brains_that_taught_the_start_teach_nothing_here(folder):
         general.learn("second", folder / "params.yaml", folder)
 
 
+@pytest.mark.parametrize(("section", "changes", "says"), [
+    ("networks", {"second": {"brains": ["a"], "general": ["a"]}}, "second starts from no network"),
+    ("general", {"voxels": 10}, "a, b: too few voxels"),
+])  # fmt: skip
+def test_what_can_teach_nothing_is_refused_and_leaves_the_card(folder, section, changes, says):
+    path, yaml = folder / "params.yaml", YAML()
+    settings = yaml.load(path)
+    settings["across"][section] |= changes
+    yaml.dump(settings, path)
+    card = checkpoint.card_path(folder / f"second{checkpoint.SUFFIX}")
+    before = card.read_bytes()
+    with pytest.raises(InputError, match=says):
+        general.learn("second", path, folder)
+    assert card.read_bytes() == before
+
+
 def test_what_was_learned_is_used_told_and_inherited(folder, monkeypatch):
     monkeypatch.setattr(networks, "LEAST_CONTRAST", 0)
     path, new = folder / f"second{checkpoint.SUFFIX}", brains.load("new")
