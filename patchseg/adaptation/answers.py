@@ -48,15 +48,18 @@ class Evidence(NamedTuple):
         Their probabilities, refined by the image's intensities.
     usual : (n, 3) ndarray of float32
         And by the calibration that the parent has, if it has one for such a brain.
+    start : dict or None
+        What other animals' labels say, if that holds for such a brain.
     """
 
     found: np.ndarray
     sharp: np.ndarray
     usual: np.ndarray
+    start: dict | None = None
 
     def only(self, kept):
         """Return that of some of the voxels; `kept` is (n,) of bool."""
-        return Evidence(*(part[kept] for part in self))
+        return Evidence(*(part[kept] for part in self[:3]), self.start)
 
 
 def evidence(model, parent, one):
@@ -68,20 +71,26 @@ def evidence(model, parent, one):
     pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
     found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
     found, refined = found[at], sharp[mask][at]
-    known, _ = parent.borders(one.size_mm, calibration.contrast(ready, sharp, mask))
+    contrast = calibration.contrast(ready, sharp, mask)
+    known, _ = parent.borders(one.size_mm, contrast)
     usual = calibration.apply(known, found, refined) if known else refined
-    return Evidence(found, refined, usual)
+    return Evidence(found, refined, usual, parent.others(one.size_mm, contrast))
 
 
 def learned_borders(parts, given, recipe, seed, guarded):
     """Return the calibration that labelled voxels teach, or None (see `calibrated`).
+
+    It starts from what other animals' labels say, where that holds for all of the images.
 
     Parameters
     ----------
     parts : list of Evidence
         Of each of `given`.
     """
-    found, sharp, usual = map(np.concatenate, zip(*parts, strict=True))
+    found, sharp, usual = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    start = parts[0].start if all(part.start for part in parts) else None
+    if start:
+        sharp = calibration.apply(start, found, sharp)
     labels = np.concatenate([one.labels[one.known] for one in given])
     settings, slices = recipe.calibration, learning.slices_of(given)
     learned = calibration.fit(found, sharp, labels, settings, seed, slices)
@@ -89,6 +98,8 @@ def learned_borders(parts, given, recipe, seed, guarded):
         halves = np.concatenate([first_half(one.known)[one.known] for one in given])
         if not calibration.helps(found, sharp, usual, labels, halves, settings, seed, slices):
             return None
+    if learned and start:
+        learned["start"] = start
     return learned
 
 

@@ -5,7 +5,7 @@ ends, in thin sulci, where the image is smooth. So the same regression that lear
 slices (see `calibration`) learns from the brains of the zoo what a network says of brains that it
 never saw: what the network that this one started from says of brains that are new to it. It is
 gentle (see `params.yaml`), and it stands in the card. Where an animal's own labels are learned,
-they take its place.
+they start from it.
 """
 
 from pathlib import Path

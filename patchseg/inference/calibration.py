@@ -8,8 +8,8 @@ little. It holds for brains of about the same size; other brains are left as the
 
 What the labels of one animal say helps others a little, too: the network and the mixture of
 Gaussians are wrong in the same way on many brains. So the cards of networks for any species hold a
-calibration of several animals (see `patchseg.adaptation.general`). An animal's own labels take its
-place.
+calibration of several animals (see `patchseg.adaptation.general`). An animal's own labels start
+from it.
 """
 
 import numpy as np
@@ -160,15 +160,15 @@ def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):
     Returns
     -------
     helps : bool
-        Whether the mean Dice of the labelled tissues falls by less than `LOST`; True where a half
-        is too little to learn from.
+        Whether the mean Dice of the labelled tissues falls by less than `LOST`; False where a half
+        is too little to learn from, so that nothing tells.
     """
     few = settings.model_copy(update={"most_voxels": min(settings.most_voxels, 10000)})
     after = np.zeros(len(labels), np.uint8)
     for half in (first, ~first):
         learned = fit(found[half], sharp[half], labels[half], few, seed, slices)
         if learned is None:
-            return True
+            return False
         after[~half] = apply(learned, found[~half], sharp[~half]).argmax(axis=1) + 1
     before = usual.argmax(axis=1) + 1
     tissues = np.unique(labels)
@@ -277,7 +277,7 @@ def apply(calibration, found, sharp):
     Parameters
     ----------
     calibration : dict of lists
-        Of `fit`.
+        Of `fit`; as ``start`` it may hold another one, which is applied before it.
     found : (n, 19) ndarray of float32
         Their `features`.
     sharp : (n, 3) ndarray of float32
@@ -287,6 +287,8 @@ def apply(calibration, found, sharp):
     -------
     probabilities : (n, 3) ndarray of float32
     """
+    if calibration.get("start"):
+        sharp = apply(calibration["start"], found, sharp)
     center, scale, weights, bias = (
         np.array(calibration[name], np.float32) for name in ("center", "scale", "weights", "bias")
     )

@@ -16,7 +16,7 @@ from patchseg.inference import library
 from patchseg.inference.calibration import FEATURES, LEAST_CONTRAST, TERMS
 
 
-class _Calibration(BaseModel):
+class _Learned(BaseModel):
     """Numbers of `calibration.fit`, checked."""
 
     tissues: Annotated[list[Literal["CSF", "GM", "WM"]], Field(min_length=2, max_length=3)]
@@ -37,6 +37,12 @@ class _Calibration(BaseModel):
         return self
 
 
+class _Calibration(_Learned):
+    """Those of an animal, and what they start from: what other animals' labels say."""
+
+    start: _Learned | None = None
+
+
 class _Known(BaseModel):
     """What the card says of how to use the network, checked."""
 
@@ -49,7 +55,7 @@ class _Known(BaseModel):
     contrasts: tuple[str, ...] = ("T1w",)
     calibration: _Calibration | None = None
     calibrated_mm: tuple[float, float] = (0.0, 0.0)
-    general: _Calibration | None = None
+    general: _Learned | None = None
     general_mm: tuple[float, float] = (0.0, 0.0)
 
     @model_validator(mode="after")
@@ -121,13 +127,13 @@ class Network:
         """
         if self.calibration is not None and _within(size_mm, self.calibrated_mm):
             return self.calibration, "this animal"
-        if (
-            self.general is not None
-            and _within(size_mm, self.general_mm)
-            and contrast >= LEAST_CONTRAST
-        ):
-            return self.general, "other animals"
-        return None, ""
+        general = self.others(size_mm, contrast)
+        return (None, "") if general is None else (general, "other animals")
+
+    def others(self, size_mm, contrast):
+        """Return what other animals' labels say, if that holds for a brain (see `borders`)."""
+        holds = _within(size_mm, self.general_mm) and contrast >= LEAST_CONTRAST
+        return self.general if holds else None
 
 
 def _within(size_mm, room):

@@ -136,6 +136,10 @@ def test_what_was_learned_is_used_told_and_inherited(folder, monkeypatch):
     first, second = (checkpoint.read_card(one) for one in (path, own))
     for name in ("general", "general_mm", "general_brains"):
         assert first[name] == second[name]
+    assert second["calibration"]["start"] == first["general"]
+    monkeypatch.setattr(networks, "LEAST_CONTRAST", 1.1)  # it does not hold for this brain
+    alone = checkpoint.read_card(patchseg.adapt(image, *given, masks=mask, steps=0, guard=False))
+    assert "start" not in alone["calibration"]
 
 
 def test_a_card_of_another_version_says_what_to_do(folder):

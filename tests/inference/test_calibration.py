@@ -27,6 +27,20 @@ def ball():
     return image, labels, mask, plain
 
 
+def test_labels_start_from_what_other_animals_said(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    others = fit(found, plain[mask], labels[mask])
+    begun = calibration.apply(others, found, plain[mask])
+    turned = np.where(labels[mask] > 1, 5 - labels[mask], labels[mask])  # this animal's are turned
+    own = fit(found, begun, turned)
+    assert np.array_equal(
+        calibration.apply(own | {"start": others}, found, plain[mask]),
+        calibration.apply(own, found, begun),
+    )
+    assert not np.allclose(calibration.apply(own, found, plain[mask]), begun)
+
+
 def test_halves_that_contradict_one_another_do_not_help(ball):
     image, labels, mask, plain = ball
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
@@ -35,6 +49,16 @@ def test_halves_that_contradict_one_another_do_not_help(ball):
     assert calibration.helps(found, *[plain[mask]] * 2, truth, first, settings)
     turned = np.where(first & (truth > 1), 5 - truth, truth)  # GM and WM change places
     assert not calibration.helps(found, *[plain[mask]] * 2, turned, first, settings)
+
+
+def test_too_few_labels_to_look_whether_they_help_do_not_help(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    some, settings = np.arange(mask.sum())[:: mask.sum() // 149][:150], shipped().adapt.calibration
+    few = found[some], plain[mask][some], labels[mask][some]
+    assert fit(*few) is not None
+    first = np.arange(150) < 75
+    assert not calibration.helps(*few[:2], few[1], few[2], first, settings)
 
 
 def test_what_would_stay_is_what_it_is_measured_against(ball):

@@ -51,6 +51,11 @@ def test_replaced_weights_are_loaded_anew(tmp_path):
             {"calibration": EARLIER},
             r"calibration\.center holds 14 values, which is not .*; adapt again with the same",
         ),
+        (
+            {"calibration": EARLIER | {"start": EARLIER}},
+            r"calibration\.center holds 14 values, which is not .*; adapt again with the same",
+        ),
+        ({"calibration": {"start": 3}}, r"calibration\.\w+ = "),
     ],
 )
 def test_a_card_that_makes_no_sense_names_the_value(tmp_path, known, message):
