@@ -41,6 +41,8 @@ TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
 """Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
+MATTER = (TISSUES.index("GM") + 1, TISSUES.index("WM") + 1)
+"""Values of grey and white matter in label images."""
 LOST = 0.01
 """Dice that half of the labels may cost the other half; the whole teaches more."""
 CHUNK = 100_000
@@ -160,8 +162,9 @@ def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):
     Returns
     -------
     helps : bool
-        Whether the mean Dice of the labelled tissues falls by less than `LOST`; False where a half
-        is too little to learn from, so that nothing tells.
+        Whether the mean Dice of grey and white matter (of all tissues, if one of these is not
+        labelled) falls by less than `LOST`. False where a half is too little to learn from, so that
+        nothing tells. A slice holds too little CSF to tell.
     """
     few = settings.model_copy(update={"most_voxels": min(settings.most_voxels, 10000)})
     after = np.zeros(len(labels), np.uint8)
@@ -172,6 +175,7 @@ def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):
         after[~half] = apply(learned, found[~half], sharp[~half]).argmax(axis=1) + 1
     before = usual.argmax(axis=1) + 1
     tissues = np.unique(labels)
+    tissues = MATTER if np.isin(MATTER, tissues).all() else tissues
     gained = [
         metrics.dice(labels == tissue, after == tissue)
         - metrics.dice(labels == tissue, before == tissue)

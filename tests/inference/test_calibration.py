@@ -71,6 +71,22 @@ def test_what_would_stay_is_what_it_is_measured_against(ball):
     assert not calibration.helps(found, plain[mask], right, truth, first, settings)
 
 
+def test_a_slice_holds_too_little_csf_to_tell_whether_labels_help(ball):
+    image, labels, mask, plain = ball
+    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    truth = labels[mask]
+    some = np.sort(np.concatenate([np.flatnonzero(truth == 1)[::100], np.flatnonzero(truth > 1)]))
+    found, before, truth = found[some], plain[mask][some], truth[some]
+    settings = shipped().adapt.calibration.model_copy(update={"ridge": 1e9})  # nothing is learned
+    lost = np.where((truth == 1)[:, None], [0.1, 0.8, 0.1], before).astype(np.float32)
+    first = np.arange(len(truth)) % 2 == 0
+    assert np.mean(truth == 1) < 0.02
+    assert calibration.helps(found, lost, before, truth, first, settings)
+    none = truth != 3  # CSF and GM only: then CSF counts
+    few = (part[none] for part in (found, lost, before, truth, first))
+    assert not calibration.helps(*few, settings)
+
+
 def test_labels_of_some_voxels_mend_all_the_others(ball):
     image, labels, mask, plain = ball
     found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
