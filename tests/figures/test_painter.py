@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 import threading
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -244,3 +245,18 @@ def test_a_stroke_that_keeps_to_the_brightness_stays_in_the_ball(image, page):
     page.evaluate("model.set('keep', 0)")
     shown.stroke((0.35, 0.5), (0.21, 0.06))
     assert painter.data[painter.values == 3].min() == 0
+
+
+def test_the_last_cell_of_notebook_6_leaves_labels_that_the_next_run_can_read(tmp_path):
+    notebook = Path(__file__).parents[2] / "notebooks" / "6_adapt.ipynb"
+    cells = json.loads(notebook.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    values = np.zeros((6, 5, 4), np.uint8)
+    values[2:4] = np.array([1, 2, 3, 2, 0])[:, None]
+    labels, path = nib.Nifti1Image(values, np.eye(4)), tmp_path / "labels.nii.gz"
+    volume.write(labels, path)
+    for painted in (path, labels):  # what a hand painted, and what was filled in
+        exec(code[-1], {"volume": volume, "labels": painted, "labels_file": path, "out": tmp_path})
+        again = volume.read_labels(path)
+        assert again.get_data_dtype() == np.uint8
+        assert np.array_equal(np.asarray(again.dataobj), values)
