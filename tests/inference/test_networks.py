@@ -7,6 +7,7 @@ import pytest
 from patchseg import checkpoint, unet
 from patchseg.core.errors import InputError
 from patchseg.inference import networks
+from patchseg.inference.calibration import FEATURES, TERMS
 
 SMALL = {"kind": "unet", "levels": 2, "features": 2, "blocks": 1, "activation": "softmax"}
 
@@ -19,6 +20,8 @@ def save(path, architecture=SMALL, **known):
 EARLIER = {"tissues": ["GM", "WM"], "center": [0.0] * 14, "scale": [1.0] * 14}
 EARLIER |= {"weights": [[0.0] * 119] * 2, "bias": [0.0, 0.0]}
 """A calibration of the version before, which knew five features less."""
+TODAY = {"tissues": ["GM", "WM"], "center": [0.0] * FEATURES, "scale": [1.0] * FEATURES}
+TODAY |= {"weights": [[0.0] * TERMS] * 2, "bias": [0.0, 0.0]}
 
 
 def test_replaced_weights_are_loaded_anew(tmp_path):
@@ -52,8 +55,8 @@ def test_replaced_weights_are_loaded_anew(tmp_path):
             r"calibration\.center holds 14 values, which is not .*; adapt again with the same",
         ),
         (
-            {"calibration": EARLIER | {"start": EARLIER}},
-            r"calibration\.center holds 14 values, which is not .*; adapt again with the same",
+            {"calibration": TODAY | {"start": EARLIER}},
+            r"calibration\.start\.center holds 14 values, which is not .*; adapt again with",
         ),
         ({"calibration": {"start": 3}}, r"calibration\.\w+ = "),
     ],
