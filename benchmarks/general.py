@@ -23,7 +23,7 @@ from patchseg.adaptation.general import drawn
 from patchseg.core.tissues import TISSUES
 from patchseg.datasets import brains
 from patchseg.images.grid import resize
-from patchseg.inference import calibration, networks
+from patchseg.inference import calibration, features, networks
 from patchseg.scoring.rows import keys
 
 PERSON, START = "human-nii2mesh", "people"
@@ -69,7 +69,7 @@ def seen(brain):
     one, network = shown(brain), network_of(brain)
     filled = replace(one, labels=np.where(one.mask, 2, 0).astype(np.uint8))
     whole, inside = answers.evidence(network.model, network, filled), one.mask[one.mask]
-    contrast = calibration.contrast(one.normalised(network.top)[one.mask], whole.sharp, inside)
+    contrast = features.contrast(one.normalised(network.top)[one.mask], whole.sharp, inside)
     return one, whole.only(one.known[one.mask]), contrast
 
 
@@ -89,7 +89,8 @@ def measure(brain, ridge):
         settings = params.load(SETTINGS).adapt.calibration.model_copy(
             update={"most_voxels": len(given[2]), "ridge": ridge}
         )
-        found = calibration.apply(calibration.fit(*given, settings), whole.found, whole.sharp)
+        learned = calibration.fit(*given, settings, whole=True)
+        found = calibration.apply(learned, whole.found, whole.sharp)
     tissue = found.argmax(axis=1) + 1
     scores = {
         name: round(float(metrics.dice(labels == n, tissue == n)), 4)

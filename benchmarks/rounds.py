@@ -19,7 +19,7 @@ import numpy as np
 from adaptation import slices_of, without
 from adaptation_tables import OUT
 from common import ANIMALS, SETTINGS, STRANGERS, as_given, dice, load, number, weights_of
-from second_image import USED, taught
+from second_image import taught
 
 import patchseg
 from patchseg import checkpoint, params
@@ -56,7 +56,6 @@ def key(brain, learned):
     """Return the fingerprint of the rows of a brain."""
     return common.key(
         measure,
-        *USED,
         settings=params.load(SETTINGS).adapt.model_dump(),
         brain_names=[brain, "mni"],
         networks=[STRANGERS[brain]],

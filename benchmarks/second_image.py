@@ -26,11 +26,6 @@ from patchseg.core.tissues import UNLABELLED
 from patchseg.images.grid import ras
 from patchseg.scoring.rows import keys
 
-USED = tuple(
-    f"patchseg.{name}"
-    for name in ("adaptation.suggestion", "adaptation.fine_tuning", "inference.segmentation")
-)
-"""Modules behind `patchseg.suggest`, `adapt` and `segment`, which a key does not find itself."""
 PAIRS = {
     "macaques": ("macaque-21mo", "macaque-4mo"),
     "mice": ("mouse-fvb-2", "mouse-fvb-3", "mouse-fvb-4"),
@@ -108,7 +103,6 @@ def key(pair, learned):
     """Return the fingerprint of the rows of a pair."""
     return common.key(
         measure,
-        *USED,
         settings=[params.load(SETTINGS).adapt.model_dump(), ARMS],
         brain_names=[*PAIRS[pair], "mni"],
         networks=[STRANGERS[PAIRS[pair][0]]],

@@ -26,8 +26,6 @@ from patchseg import checkpoint, params
 from patchseg.adaptation.suggestion import fill_in
 from patchseg.images.grid import ras
 
-USED = ("patchseg.adaptation.suggestion", "patchseg.adaptation.fine_tuning")
-"""Modules behind `patchseg.suggest` and `patchseg.adapt`, which a key does not find itself."""
 ROUNDS = 8
 STEPS = {"borders": 0, "all": None}
 """Batches of each round, by what learns."""
@@ -67,7 +65,6 @@ def key(brain, rounds, learned):
     """Return the fingerprint of the rows of a brain."""
     return common.key(
         measure,
-        *USED,
         settings=params.load(SETTINGS).adapt.model_dump(),
         brain_names=[brain, "mni"],
         networks=[STRANGERS[brain]],

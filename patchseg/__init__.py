@@ -23,21 +23,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = {
+FUNCTIONS = {
     "extract": "inference.mask",
     "segment": "inference.segmentation",
     "segment_file": "inference.outputs",
     "suggest": "adaptation.suggestion",
     "adapt": "adaptation.fine_tuning",
 }
+"""Which module each is in."""
 __all__ = ["adapt", "extract", "segment", "segment_file", "suggest"]
 
 
 def __getattr__(name):
     """Import a function when it is called for, because TensorFlow takes seconds to load."""
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         raise AttributeError(f"module 'patchseg' has no attribute '{name}'")
-    return getattr(import_module(f"patchseg.{_FUNCTIONS[name]}"), name)
+    return getattr(import_module(f"patchseg.{FUNCTIONS[name]}"), name)
 
 
 def __dir__():

@@ -8,7 +8,7 @@ import numpy as np
 from patchseg.adaptation import learning
 from patchseg.core.tissues import most_probable
 from patchseg.images import brain
-from patchseg.inference import calibration
+from patchseg.inference import calibration, features
 
 
 def calibrated(model, parent, given, recipe, seed=0, guarded=True):
@@ -43,7 +43,7 @@ class Evidence(NamedTuple):
     Attributes
     ----------
     found : (n, 19) ndarray of float32
-        Their `calibration.features`.
+        Their `features.describe`.
     sharp : (n, 3) ndarray of float32
         Their probabilities, refined by the image's intensities.
     usual : (n, 3) ndarray of float32
@@ -69,9 +69,9 @@ def evidence(model, parent, one):
     ready, plain, mask, box = _plain(model, parent, one)
     sharp = refine.refine(ready, plain, mask, one.voxel_mm)
     pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
-    found = calibration.features(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
+    found = features.describe(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
     found, refined = found[at], sharp[mask][at]
-    contrast = calibration.contrast(ready, sharp, mask)
+    contrast = features.contrast(ready, sharp, mask)
     known, _ = parent.borders(one.size_mm, contrast)
     usual = calibration.apply(known, found, refined) if known else refined
     return Evidence(found, refined, usual, parent.others(one.size_mm, contrast))

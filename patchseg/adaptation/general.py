@@ -70,6 +70,7 @@ def learn(name, path="params.yaml", folder="work/across"):
         settings.adapt.calibration.model_copy(
             update={"most_voxels": how.voxels * len(chosen), "ridge": how.ridge}
         ),
+        whole=True,
     )
     if found is None:
         raise InputError(

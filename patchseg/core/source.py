@@ -8,6 +8,8 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
+import patchseg
+
 PACKAGE = Path(__file__).parents[1]
 NAMES = ("__version__", "__all__")
 """Assignments that change no result: a new version of the same code is the same code."""
@@ -47,6 +49,8 @@ def _path(one):
     if isinstance(one, Path):
         return one.resolve()
     first, *rest = one.split(".")
+    if len(rest) == 1:  # a function that the package imports when it is called for
+        rest = patchseg.FUNCTIONS.get(*rest, *rest).split(".")
     path = PACKAGE.joinpath(*rest)
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if first == PACKAGE.name and file.is_file():
@@ -73,13 +77,18 @@ def _imports(path, _changed):
 
 
 def _imported_names(tree):
-    """List what a syntax tree imports: modules, and what may be one or a name in one."""
+    """List what a syntax tree imports: modules, and what may be one or a name in one.
+
+    What it calls as ``patchseg.name`` counts, too.
+    """
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == PACKAGE.name:
+            names.append(f"{PACKAGE.name}.{node.attr}")
     return names
 
 

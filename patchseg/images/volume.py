@@ -20,6 +20,8 @@ from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
 
+SCALED = 1e-3
+"""Labels that a program stored with a scale are whole numbers but for less than this."""
 MEND = "replace them, or treat them as background (--nan-as-background)"
 
 
@@ -89,7 +91,7 @@ def read_labels(source):
     data = _voxels(name, image, volume)
     if data.dtype.kind not in "iu":
         whole = np.rint(data)
-        odd = data[~(np.isfinite(data) & (whole == data))]
+        odd = data[~(np.isfinite(data) & (abs(whole - data) < SCALED))]
         if odd.size:
             raise InputError(
                 f"{name}: value {odd[0]:g} is no label, labels are whole numbers; was the image"

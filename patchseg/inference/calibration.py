@@ -13,31 +13,19 @@ from it.
 """
 
 import numpy as np
-from scipy import ndimage, optimize, special
+from scipy import optimize, special
 
 from patchseg import metrics
 from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
-from patchseg.inference import refine
+from patchseg.inference import features, refine
+from patchseg.inference.features import COUNT
 
-# The form of the model: what a card's numbers mean depends on these. How it is fitted stands in
-# params.yaml, section adapt.calibration.
-BLURS = (0.7, 1.5, 3.0)
-"""Widths (pixels of the network) at which the image is smoothed."""
-TEXTURE = (0.7, 1.5)
-"""Of these, the widths at which the spread of the intensities around a voxel is taken."""
-NEAR = 1.5
-"""That at which the answers that follow the intensities are smoothed."""
-WIDE = 3.0
-"""Width (pixels) at which the network's answers are smoothed."""
-DEEP = 30.0
-"""Depth below the brain's surface (pixels) from which on all is equally deep."""
-FLOOR = 1e-3
-"""A probability is at least this before its logarithm becomes a feature."""
+# The form of the model: what a card's numbers mean depends on these and on `features`. How it is
+# fitted stands in params.yaml, section adapt.calibration.
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this: they can still choose it."""
-FEATURES = 19
-TERMS = FEATURES + FEATURES * (FEATURES + 1) // 2
+TERMS = COUNT + COUNT * (COUNT + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
 """Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
@@ -48,68 +36,18 @@ LOST = 0.01
 CHUNK = 100_000
 """Voxels at a time, so that the features need little memory."""
 LEAST_CONTRAST = 0.1
-"""Grey and white matter differ by this much (see `contrast`) where other animals' labels hold: in
-mice and newborns, where those do harm, they do not, as far as the network's own answers tell."""
+"""Grey and white matter differ by this much where other animals' labels hold (see
+`features.contrast`): in mice and newborns, where those do harm, they do not, as far as the
+network's own answers tell."""
 
 
-def features(image, plain, sharp, mask, voxel_mm, pixel_mm):
-    """Describe each voxel of the brain.
-
-    Parameters
-    ----------
-    image : (x, y, z) ndarray of float32 in [0, 1]
-    plain, sharp : (x, y, z, 3) ndarray of float32
-        Probabilities of the network, and those that `refine.refine` makes of them.
-    mask : (x, y, z) ndarray of bool
-    voxel_mm : tuple of three float
-    pixel_mm : float
-        The network's pixel.
-
-    Returns
-    -------
-    found : (n, 19) ndarray of float32
-        In the order of the mask's voxels: logarithms of the probabilities, intensity, smoothed
-        intensities, smoothed probabilities of the network, depth, smoothed probabilities that
-        follow the intensities, spread of the intensities.
-    """
-    pixel = np.array([pixel_mm / edge for edge in voxel_mm])  # voxels
-    share = mask.astype(np.float32)
-    weights = {
-        width: np.maximum(ndimage.gaussian_filter(share, width * pixel), 0.1) for width in BLURS
-    }
-
-    def mean(values, width):
-        return (ndimage.gaussian_filter(values * share, width * pixel) / weights[width])[mask]
-
-    found = [
-        np.log(np.maximum(one[mask][:, tissue], FLOOR))
-        for one in (plain, sharp)
-        for tissue in range(len(TISSUES))
-    ]
-    found.append(image[mask])
-    smooth = {width: mean(image, width) for width in BLURS}
-    found += smooth.values()
-    found += [
-        ndimage.gaussian_filter(plain[..., tissue], WIDE * pixel)[mask]
-        for tissue in range(len(TISSUES))
-    ]
-    edges = [edge / pixel_mm for edge in voxel_mm]
-    deep = ndimage.distance_transform_edt(np.pad(mask, 1), edges)[1:-1, 1:-1, 1:-1]
-    found.append(np.minimum(deep[mask], DEEP))
-    found += [mean(sharp[..., tissue], NEAR) for tissue in range(len(TISSUES))]
-    for width in TEXTURE:
-        variance = mean(image * image, width) - smooth[width] ** 2
-        found.append(np.sqrt(np.maximum(variance, 0)))
-    return np.stack(found, axis=1).astype(np.float32)
-
-
-def fit(found, sharp, labels, settings, seed=0, slices=1):
+def fit(found, sharp, labels, settings, seed=0, slices=1, whole=False):
     """Learn from labelled voxels.
 
     Parameters
     ----------
     found : (n, 19) ndarray of float32
-        `features` of the labelled voxels.
+        `features.describe` of the labelled voxels.
     sharp : (n, 3) ndarray of float32
         Their probabilities so far.
     labels : (n,) ndarray of uint8
@@ -118,6 +56,9 @@ def fit(found, sharp, labels, settings, seed=0, slices=1):
     seed : int
     slices : int
         On so many slices they lie; more of them weaken the penalty.
+    whole : bool
+        Whether whole brains are labelled. Then how common each tissue is counts, too; among some
+        labels of a slice it only tells what somebody chose to label.
 
     Returns
     -------
@@ -135,7 +76,7 @@ def fit(found, sharp, labels, settings, seed=0, slices=1):
     middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), settings.least_spread)
     truth, start = labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
     ridge = settings.ridge * np.sqrt(len(rows) / slices)
-    weights, bias = _regression((terms - middle) / spread, truth, start, ridge)
+    weights, bias = _regression((terms - middle) / spread, truth, start, ridge, whole)
     weights = weights.T / spread
     bias = bias - weights @ middle
     numbers = {"center": center, "scale": scale, "weights": weights, "bias": bias}
@@ -184,7 +125,7 @@ def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):
     return float(np.mean(gained)) > -LOST
 
 
-def _regression(terms, truth, start, ridge):
+def _regression(terms, truth, start, ridge, biased):
     """Multinomial logistic regression that starts from scores that are there.
 
     Parameters
@@ -194,6 +135,8 @@ def _regression(terms, truth, start, ridge):
     start : (n, k) ndarray of float
     ridge : float
         Penalty on the squared weights, not on the bias.
+    biased : bool
+        Whether there is a bias; otherwise it is 0.
 
     Returns
     -------
@@ -207,7 +150,7 @@ def _regression(terms, truth, start, ridge):
         score = start + terms @ weights + bias
         wrong = special.softmax(score, axis=1) - truth
         value = -special.log_softmax(score, axis=1)[truth].sum() + ridge / 2 * (weights**2).sum()
-        slope = [(terms.T @ wrong + ridge * weights).ravel(), wrong.sum(axis=0)]
+        slope = [(terms.T @ wrong + ridge * weights).ravel(), biased * wrong.sum(axis=0)]
         return value, np.concatenate(slope)
 
     begin, options = np.zeros((size[0] + 1) * count), {"maxiter": 200}
@@ -237,40 +180,13 @@ def with_image(network, image, plain, mask, voxel_mm):
         Whose labels the calibration is of.
     """
     sharp, size_mm = refine.refine(image, plain, mask, voxel_mm), brain.size_mm(mask, voxel_mm)
-    known, whose = network.borders(size_mm, contrast(image, sharp, mask))
+    known, whose = network.borders(size_mm, features.contrast(image, sharp, mask))
     if known is None:
         return sharp, whose
-    found = features(image, plain, sharp, mask, voxel_mm, size_mm / network.brain_pixels)
+    found = features.describe(image, plain, sharp, mask, voxel_mm, size_mm / network.brain_pixels)
     result = np.zeros_like(plain)
     result[mask] = apply(known, found, sharp[mask])
     return result, whose
-
-
-def contrast(image, probabilities, mask):
-    """Return by how much grey and white matter differ, as far as the tissues are ordered as usual.
-
-    In adults grey matter is darker than one and brighter than the other of CSF and white matter.
-    Of CSF the tenth that is farthest from white matter counts: the rim of a T2w is dark.
-
-    Parameters
-    ----------
-    image : (x, y, z) ndarray of float32 in [0, 1]
-    probabilities : (x, y, z, 3) ndarray of float32
-    mask : (x, y, z) ndarray of bool
-
-    Returns
-    -------
-    contrast : float
-        Of the range from background to the brightest voxels; 0 in another order, as in newborns,
-        and where a tissue is missing.
-    """
-    seen, shares = image[mask], probabilities[mask]
-    fluid, sums = seen[shares.argmax(axis=1) == 0], shares.sum(axis=0)
-    if not (fluid.size and sums.all()):
-        return 0.0
-    _, grey, white = seen @ shares / sums
-    csf = np.percentile(fluid, 10 if white > grey else 90)
-    return float(abs(white - grey)) if (grey - csf) * (white - grey) > 0 else 0.0
 
 
 def apply(calibration, found, sharp):
@@ -283,7 +199,7 @@ def apply(calibration, found, sharp):
     calibration : dict of lists
         Of `fit`; as ``start`` it may hold another one, which is applied before it.
     found : (n, 19) ndarray of float32
-        Their `features`.
+        Their `features.describe`.
     sharp : (n, 3) ndarray of float32
         Their probabilities so far.
 

@@ -13,16 +13,17 @@ from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
 from patchseg.images.brain import TOP
 from patchseg.inference import library
-from patchseg.inference.calibration import FEATURES, LEAST_CONTRAST, TERMS
+from patchseg.inference.calibration import LEAST_CONTRAST, TERMS
+from patchseg.inference.features import COUNT
 
 
 class _Learned(BaseModel):
     """Numbers of `calibration.fit`, checked."""
 
     tissues: Annotated[list[Literal["CSF", "GM", "WM"]], Field(min_length=2, max_length=3)]
-    center: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
+    center: Annotated[list[FiniteFloat], Field(min_length=COUNT, max_length=COUNT)]
     scale: Annotated[
-        list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=FEATURES, max_length=FEATURES)
+        list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=COUNT, max_length=COUNT)
     ]
     weights: list[Annotated[list[FiniteFloat], Field(min_length=TERMS, max_length=TERMS)]]
     bias: list[FiniteFloat]
@@ -117,7 +118,7 @@ class Network:
         size_mm : float
             Of the brain.
         contrast : float
-            See `calibration.contrast`.
+            See `features.contrast`.
 
         Returns
         -------

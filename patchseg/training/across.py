@@ -107,7 +107,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     -------
     weights : Path
     """
-    from patchseg.training import loop
+    from patchseg.training import loop, settling
 
     out = Path(out)
     weights, today = out / f"{name}{checkpoint.SUFFIX}", key(path, name)
@@ -125,7 +125,7 @@ def train(name, path="params.yaml", out="work/across", jobs=2):
     if first and own.kept < 1:
         with runtime.deterministic(own.train.seed):
             unet.go_back(network, checkpoint.load(first), own.kept)
-            loop.settle(network, training, own.train)
+            settling.settle(network, training, own.train)
     dice = loop.validation_dice(network, *validation, own.train.classes)
     known |= {
         "epochs": len(history),

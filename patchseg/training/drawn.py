@@ -6,7 +6,7 @@ from patchseg.core import files
 from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
 from patchseg.params import HeadDraw
-from patchseg.training import batches, draw, heads
+from patchseg.training import batches, draw, head_sources, heads
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """Their versions may change the bits of a patch."""
@@ -36,14 +36,15 @@ def draw_sets(folder, chosen, drawing, jobs):
     today, described = key(chosen, drawing), folder / "set.json"
     if not described.is_file() or json.loads(described.read_text())["key"] != today:
         described.unlink(missing_ok=True)
-        of = heads if isinstance(drawing, HeadDraw) else draw
-        brains = [of.load(name) for name in chosen]
+        whole = isinstance(drawing, HeadDraw)
+        of, load = (heads, head_sources.load) if whole else (draw, draw.load)
+        brains = [load(name) for name in chosen]
         for seed, (part, count) in enumerate(
             {"train": drawing.patches, "val": drawing.validation}.items()
         ):
             draw.write_set(brains, folder / part, count, drawing, seed, jobs, of)
         sizes = [one.size_mm for one in brains]
-        least, most = (1, 1) if of is heads else drawing.scales
+        least, most = (1, 1) if whole else drawing.scales
         shown = [round(min(sizes) / most, 1), round(max(sizes) / least, 1)]
         files.write_text(described, json.dumps({"key": today, "sizes_mm": shown}))
     training, validation = (batches.open_training_set(folder / part) for part in ("train", "val"))

@@ -12,7 +12,7 @@ from patchseg.adaptation import guard, learning
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT
 from patchseg.core.tissues import most_probable
 from patchseg.inference import networks
-from patchseg.inference.calibration import FEATURES
+from patchseg.inference.features import COUNT
 
 RECIPE = params.load(Path(__file__).parents[2] / "params.yaml").adapt
 WHOLE = ball_brain()[1]
@@ -35,7 +35,7 @@ def answers_from_tables(monkeypatch):
 
     def evidence(model, parent, one):
         sharp = model[WHOLE[one.known]]
-        noise = np.random.default_rng(0).normal(size=(len(sharp), FEATURES - 3))
+        noise = np.random.default_rng(0).normal(size=(len(sharp), COUNT - 3))
         found = np.hstack([np.log(sharp), noise]).astype(np.float32)
         return guard.answers.Evidence(found, sharp, sharp)
 

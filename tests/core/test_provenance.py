@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import patchseg
 from patchseg.core import provenance, source, tissues
 
 STEP = 3
@@ -23,6 +24,10 @@ def far(x):
 
 def other(x):
     return far(x)
+
+
+def through_the_package(image):
+    return patchseg.suggest(image, 1)
 
 
 def key(*code, **given):
@@ -77,6 +82,17 @@ def test_a_function_counts_with_what_it_names_and_nothing_else(monkeypatch):
     before = key(other)
     monkeypatch.setitem(globals(), "STEP", 4)
     assert key(other) != before
+
+
+def test_what_the_package_imports_when_it_is_called_for_counts(tmp_path):
+    (tmp_path / "bench.py").write_text("import patchseg\n\nprint(patchseg.suggest)\n")
+    (tmp_path / "other.py").write_text("from patchseg import suggest\n")
+    (tmp_path / "none.py").write_text("import patchseg\n\nprint(patchseg.__version__)\n")
+    behind = source.PACKAGE / "adaptation" / "suggestion.py"
+    for name in ("bench", "other"):
+        assert behind in source.closure(tmp_path / f"{name}.py")
+    assert behind not in source.closure(tmp_path / "none.py")
+    assert source.uses(through_the_package)[1] == ["patchseg.suggest", "patchseg"]
 
 
 def test_a_file_counts_with_those_beside_it_that_it_imports(tmp_path):

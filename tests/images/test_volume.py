@@ -363,6 +363,17 @@ def test_labels_are_of_one_volume(tmp_path):
         volume.read_labels(path)
 
 
+def test_labels_that_a_program_stored_with_a_scale_are_read(tmp_path):
+    """As int16 of 3/32767 each: 1 becomes 1.00003."""
+    image = nib.Nifti1Image(np.arange(4.0).reshape(2, 2, 1), np.eye(4))
+    image.header.set_data_dtype(np.int16)
+    nib.save(image, tmp_path / "a.nii")
+    stored = np.asanyarray(nib.load(tmp_path / "a.nii").dataobj)
+    assert stored.dtype.kind == "f" and (stored != np.rint(stored)).any()
+    labels, _ = volume.load_labels(tmp_path / "a.nii")
+    assert labels.ravel().tolist() == [0, 1, 2, 3]
+
+
 def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
     labels, _ = volume.load_labels(write_nifti(tmp_path / "a.nii", cube()))
     assert labels.dtype == np.int32 and np.array_equal(labels, cube())

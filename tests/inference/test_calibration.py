@@ -5,7 +5,7 @@ import pytest
 from conftest import ball_brain
 from scipy import special
 
-from patchseg.inference import calibration
+from patchseg.inference import calibration, features
 from patchseg.params import shipped
 
 
@@ -29,7 +29,7 @@ def ball():
 
 def test_labels_start_from_what_other_animals_said(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     others = fit(found, plain[mask], labels[mask])
     begun = calibration.apply(others, found, plain[mask])
     turned = np.where(labels[mask] > 1, 5 - labels[mask], labels[mask])  # this animal's are turned
@@ -43,7 +43,7 @@ def test_labels_start_from_what_other_animals_said(ball):
 
 def test_halves_that_contradict_one_another_do_not_help(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     truth, first = labels[mask], np.nonzero(mask)[0] < 20
     settings = shipped().adapt.calibration
     assert calibration.helps(found, *[plain[mask]] * 2, truth, first, settings)
@@ -53,7 +53,7 @@ def test_halves_that_contradict_one_another_do_not_help(ball):
 
 def test_too_few_labels_to_look_whether_they_help_do_not_help(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     some, settings = np.arange(mask.sum())[:: mask.sum() // 149][:150], shipped().adapt.calibration
     few = found[some], plain[mask][some], labels[mask][some]
     assert fit(*few) is not None
@@ -63,7 +63,7 @@ def test_too_few_labels_to_look_whether_they_help_do_not_help(ball):
 
 def test_what_would_stay_is_what_it_is_measured_against(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     truth, first = labels[mask], np.nonzero(mask)[0] < 20
     settings = shipped().adapt.calibration.model_copy(update={"ridge": 1e9})  # nothing is learned
     right = np.eye(3, dtype=np.float32)[truth - 1]
@@ -73,7 +73,7 @@ def test_what_would_stay_is_what_it_is_measured_against(ball):
 
 def test_a_slice_holds_too_little_csf_to_tell_whether_labels_help(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     truth = labels[mask]
     some = np.sort(np.concatenate([np.flatnonzero(truth == 1)[::100], np.flatnonzero(truth > 1)]))
     found, before, truth = found[some], plain[mask][some], truth[some]
@@ -89,8 +89,8 @@ def test_a_slice_holds_too_little_csf_to_tell_whether_labels_help(ball):
 
 def test_labels_of_some_voxels_mend_all_the_others(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
-    assert found.shape == (mask.sum(), calibration.FEATURES) and np.isfinite(found).all()
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
+    assert found.shape == (mask.sum(), features.COUNT) and np.isfinite(found).all()
     truth, some = labels[mask], np.random.default_rng(0).random(mask.sum()) < 0.1
     learned = fit(found[some], plain[mask][some], truth[some])
     after = calibration.apply(learned, found, plain[mask])
@@ -106,7 +106,7 @@ def test_labels_of_some_voxels_mend_all_the_others(ball):
 
 def test_a_tissue_that_nobody_labelled_keeps_its_probability(ball):
     image, labels, mask, plain = ball
-    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    found, truth = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
     learned = fit(found[truth > 1], plain[mask][truth > 1], truth[truth > 1])
     assert learned["tissues"] == ["GM", "WM"]
     after = calibration.apply(learned, found, plain[mask])
@@ -116,9 +116,22 @@ def test_a_tissue_that_nobody_labelled_keeps_its_probability(ball):
     assert np.mean((after.argmax(axis=1) + 1 == truth)[truth > 1]) > 0.98
 
 
+def test_how_many_voxels_of_a_tissue_somebody_labelled_moves_nothing_unless_all_are_labelled():
+    rng = np.random.default_rng(0)
+    found = rng.normal(0, 1, (3000, features.COUNT)).astype(np.float32)  # tells nothing
+    truth = rng.choice([2, 3], 3000, p=[0.9, 0.1]).astype(np.uint8)
+    even = np.full((3000, 3), [0.02, 0.49, 0.49], np.float32)
+    chosen, all_of_them = (
+        calibration.apply(fit(found, even, truth, whole=whole), found, even).mean(axis=0)
+        for whole in (False, True)
+    )
+    assert chosen == pytest.approx([0.02, 0.49, 0.49], abs=0.05)
+    assert all_of_them[1] > 0.8
+
+
 def test_few_labels_move_little(ball):
     image, labels, mask, plain = ball
-    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    found, truth = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
     moved = []
     for share in (0.01, 0.5):
         some = np.random.default_rng(0).random(mask.sum()) < share
@@ -135,7 +148,7 @@ def test_few_labels_move_little(ball):
 
 def test_too_little_teaches_nothing(ball):
     image, labels, mask, plain = ball
-    found, truth = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    found, truth = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
     assert fit(found[:50], plain[mask][:50], truth[:50]) is None
     assert fit(found[truth == 2], plain[mask][truth == 2], truth[truth == 2]) is None
 
@@ -149,8 +162,8 @@ def test_terms_are_the_features_and_their_products():
 def test_what_no_label_came_near_is_not_extrapolated():
     """Labels away from CSF teach GM against WM; where CSF is likelier, that must still hold."""
     rng = np.random.default_rng(0)
-    found = rng.normal(0, 1, (16000, calibration.FEATURES)).astype(np.float32)
-    found[:, 0] = np.log(calibration.FLOOR)
+    found = rng.normal(0, 1, (16000, features.COUNT)).astype(np.float32)
+    found[:, 0] = np.log(features.FLOOR)
     truth = np.where(found[:, 6] > 0, 3, 2).astype(np.uint8)
     sharp = np.full((16000, 3), [0.02, 0.49, 0.49], np.float32)
     learned = fit(found[:8000], sharp[:8000], truth[:8000])
@@ -166,7 +179,7 @@ def test_features_tell_the_neighbours_answers_and_the_spread_of_the_brightness(b
     image, _, mask, plain = ball
     place = np.indices(mask.shape)[0]
     image = np.where(place < 20, 0.5, 0.25 + 0.5 * (place % 2)).astype(np.float32) * mask
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     even, inner = place[mask] < 14, (found[:, 13] > 6) & (abs(place[mask] - 20) > 6)
     assert found[even & inner, 17:].max() < 1e-3
     assert found[~even & inner, 18] == pytest.approx(0.25, abs=0.02)
@@ -175,7 +188,7 @@ def test_features_tell_the_neighbours_answers_and_the_spread_of_the_brightness(b
 
 def test_probabilities_are_those_of_the_terms_whose_products_are_never_made(ball):
     image, labels, mask, plain = ball
-    found = calibration.features(image, plain, plain, mask, (1, 1, 1), 1.0)
+    found = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0)
     learned = fit(found, plain[mask], labels[mask])
     parts = (np.array(learned[name]) for name in ("center", "scale", "weights", "bias"))
     center, scale, weights, bias = parts
@@ -189,10 +202,10 @@ def test_contrast_is_that_of_grey_and_white_matter_where_grey_lies_between(ball)
     image, labels, mask, _ = ball
     sure = np.stack([labels == n for n in (1, 2, 3)], axis=-1).astype(np.float32)
     apart = pytest.approx(image[labels == 3].mean() - image[labels == 2].mean(), abs=1e-5)
-    assert calibration.contrast(image, sure, mask) == apart
-    assert calibration.contrast(1 - image, sure, mask) == apart
-    assert calibration.contrast(image, sure * (1, 0, 1), mask) == 0
+    assert features.contrast(image, sure, mask) == apart
+    assert features.contrast(1 - image, sure, mask) == apart
+    assert features.contrast(image, sure * (1, 0, 1), mask) == 0
     newborn = np.where(labels == 3, 0.5, image)  # between CSF and grey matter
-    assert calibration.contrast(newborn, sure, mask) == 0
+    assert features.contrast(newborn, sure, mask) == 0
     rim = np.where((labels == 1) & (np.indices(mask.shape)[0] > 10), 0.1, 1 - image)
-    assert calibration.contrast(rim, sure, mask) == apart  # a T2w, most of its CSF dark
+    assert features.contrast(rim, sure, mask) == apart  # a T2w, most of its CSF dark

@@ -7,7 +7,8 @@ import pytest
 from patchseg import checkpoint, unet
 from patchseg.core.errors import InputError
 from patchseg.inference import networks
-from patchseg.inference.calibration import FEATURES, TERMS
+from patchseg.inference.calibration import TERMS
+from patchseg.inference.features import COUNT
 
 SMALL = {"kind": "unet", "levels": 2, "features": 2, "blocks": 1, "activation": "softmax"}
 
@@ -20,7 +21,7 @@ def save(path, architecture=SMALL, **known):
 EARLIER = {"tissues": ["GM", "WM"], "center": [0.0] * 14, "scale": [1.0] * 14}
 EARLIER |= {"weights": [[0.0] * 119] * 2, "bias": [0.0, 0.0]}
 """A calibration of the version before, which knew five features less."""
-TODAY = {"tissues": ["GM", "WM"], "center": [0.0] * FEATURES, "scale": [1.0] * FEATURES}
+TODAY = {"tissues": ["GM", "WM"], "center": [0.0] * COUNT, "scale": [1.0] * COUNT}
 TODAY |= {"weights": [[0.0] * TERMS] * 2, "bias": [0.0, 0.0]}
 
 

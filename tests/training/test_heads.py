@@ -6,7 +6,8 @@ from conftest import ball_head
 from test_params import PROJECT
 
 from patchseg import params
-from patchseg.training import batches, heads, losses
+from patchseg.training import batches, head_sources, heads, losses
+from patchseg.training.head_sources import AIR, BRAIN, OTHER, UNSURE
 
 PLAIN = {
     "patch_size": 24,
@@ -41,18 +42,18 @@ def person():
     radius = np.sqrt(sum(axis**2 for axis in axes))
     edges, codes = (8, 13, 15, 18, 24, 26), (2, 3, 24, 515, 507, 511)
     labels = np.select([radius < edge for edge in edges], codes, 0)
-    return heads.from_labels("person", labels, (1.0, 1.0, 1.0))
+    return head_sources.from_labels("person", labels, (1.0, 1.0, 1.0))
 
 
 @pytest.fixture(scope="module")
 def animal():
     image, brain = ball_head()
-    return heads.from_image("animal", image, brain, (1.0, 1.0, 1.0), "ball")
+    return head_sources.from_image("animal", image, brain, (1.0, 1.0, 1.0), "ball")
 
 
 def test_codes_become_classes():
     codes = np.array([0, 2, 3, 24, 10, 507, 511, 515, 502, 530, 502])
-    assert heads.classes(codes).tolist() == [
+    assert head_sources.classes(codes).tolist() == [
         0, heads.WM, heads.GM, heads.CSF, heads.DEEP, heads.SOFT, heads.SKIN, heads.SKULL, 8, 9, 8
     ]  # fmt: skip
 
@@ -84,15 +85,20 @@ def test_a_cube_holds_its_labels_and_nothing_else(person, animal, seed):
         image, labels = first
         assert image.shape == labels.shape == (24, 24, 24)
         assert image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1
-        assert set(np.unique(labels)) <= {heads.AIR, heads.OTHER, heads.BRAIN, heads.UNSURE}
+        assert set(np.unique(labels)) <= {
+            AIR,
+            OTHER,
+            BRAIN,
+            UNSURE,
+        }
         assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_an_extracted_brain_has_nothing_around_it(person):
     for seed in range(5):
         image, labels = heads.patch(np.random.default_rng(seed), person, settings(extracted=1))
-        assert heads.OTHER not in labels
-        assert not image[labels == heads.AIR].any()
+        assert OTHER not in labels
+        assert not image[labels == AIR].any()
 
 
 def test_a_cut_field_of_view_has_air_beyond(animal):
@@ -111,7 +117,7 @@ def test_a_cut_field_of_view_has_air_beyond(animal):
 def test_the_brain_takes_as_many_voxels_as_wanted(animal):
     one = settings(scales=(14, 14), patch_size=48)
     sizes = [
-        (heads.patch(np.random.default_rng(seed), animal, one)[1] == heads.BRAIN).sum() ** (1 / 3)
+        (heads.patch(np.random.default_rng(seed), animal, one)[1] == BRAIN).sum() ** (1 / 3)
         for seed in range(6)
     ]
     assert max(sizes) == pytest.approx(14, rel=0.05)

@@ -5,7 +5,7 @@ from conftest import ball_brain
 
 from patchseg import checkpoint
 from patchseg.params import Train
-from patchseg.training import batches, loop, losses
+from patchseg.training import batches, loop, losses, settling
 
 
 @pytest.fixture
@@ -129,9 +129,10 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
     straight_log = capsys.readouterr().out.split("\n")[:5] + [""]
     seen = []
     one_epoch = batches.batches
-    monkeypatch.setattr(
-        loop, "batches", lambda *arguments: seen.append(arguments[-1]) or one_epoch(*arguments)
-    )
+    for module in (loop, settling):
+        monkeypatch.setattr(
+            module, "batches", lambda *given: seen.append(given[-1]) or one_epoch(*given)
+        )
     _, resumed = run(sets, train_settings, tmp_path / "killed")  # 4: at the end
     assert seen == [2, 3, 4, 4] and capsys.readouterr().out.split("\n") == straight_log
     assert resumed.equals(straight) and straight.learning_rate.is_monotonic_decreasing
@@ -142,15 +143,16 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
 
 
 def test_the_weights_are_the_mean_over_the_second_half(sets, train_settings, tmp_path, monkeypatch):
-    seen, step = [], loop._step
+    seen, step = [], settling.step
 
     def remembered(network, x, y):
         loss = step(network, x, y)
         seen.append([value.numpy() for value in network.variables])
         return loss
 
-    monkeypatch.setattr(loop, "_step", remembered)
-    monkeypatch.setitem(loop.LAST_LAYER, "steps", 3)
+    for module in (loop, settling):
+        monkeypatch.setattr(module, "step", remembered)
+    monkeypatch.setitem(settling.LAST_LAYER, "steps", 3)
     network, _ = run(sets, train_settings, tmp_path)
     assert len(seen) == 24 + 3  # 4 epochs of 6 batches
     first, last = (
@@ -167,9 +169,11 @@ def test_measured_statistics_are_those_of_the_weights_as_they_are(sets, train_se
     """The first normalisation sees a convolution of the image: its mean is known by hand."""
     network = loop.compiled(loop.architecture_of(train_settings), train_settings)
     learned = [value.numpy() for value in network.trainable_variables]
-    loop.measure_statistics(network, sets[0], train_settings)
+    settling.measure_statistics(network, sets[0], train_settings)
     first = next(one for one in network.layers if "batch_normalization" in one.name)
-    shown = [x for x, _ in loop._same_batches(sets[0], train_settings, 3)]  # 12 images, 4 a batch
+    shown = [
+        x for x, _ in settling._same_batches(sets[0], train_settings, 3)
+    ]  # 12 images, 4 a batch
     before = keras.Model(network.input, first.input)
     means = np.mean([before(x).numpy().mean(axis=(0, 1, 2)) for x in shown], axis=0)
     assert first.moving_mean.numpy() == pytest.approx(means, abs=1e-5) and first.momentum == 0.99
@@ -179,7 +183,7 @@ def test_measured_statistics_are_those_of_the_weights_as_they_are(sets, train_se
 def test_only_the_last_layer_learns_at_the_end_and_the_loss_falls(sets, train_settings):
     network = loop.compiled(loop.architecture_of(train_settings), train_settings)
     before = [value.numpy() for value in network.variables]
-    loop.fit_last_layer(network, sets[0], train_settings)
+    settling.fit_last_layer(network, sets[0], train_settings)
     changed = [
         value.path
         for value, old in zip(network.variables, before, strict=True)
@@ -188,7 +192,7 @@ def test_only_the_last_layer_learns_at_the_end_and_the_loss_falls(sets, train_se
     last = network.layers[-2]
     assert changed == [value.path for value in last.variables]
     assert all(layer.trainable for layer in network.layers)
-    x, y = next(iter(loop._same_batches(sets[0], train_settings, 1)))
+    x, y = next(iter(settling._same_batches(sets[0], train_settings, 1)))
     loss = losses.LOSSES[train_settings.loss][1]
     after = float(loss(y, network(x)))
     network.set_weights(before)
