@@ -186,15 +186,15 @@ def _picture(found, source):
     import numpy as np
 
     from patchseg import figures
-    from patchseg.figures import slices
+    from patchseg.figures import sheet
     from patchseg.images import brain, grid, head
 
     guess, _ = grid.ras(found.guess, None)
     data, affine = grid.ras(source)
     if found.whole_head:
-        shown, guess, outlined = np.clip(head.scaled(data), 0, 1), guess == 1, slices.outline
+        shown, guess, outlined = np.clip(head.scaled(data), 0, 1), guess == 1, sheet.outline
     else:
-        shown, outlined = brain.normalise(data, guess > 0), slices.nested
+        shown, outlined = brain.normalise(data, guess > 0), sheet.nested
     rows = [
         (number, f"{found.plane} {name}: {why}")
         for number, name, why in zip(found.slices, found.names(), found.reasons, strict=True)

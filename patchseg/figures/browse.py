@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from patchseg.core.tissues import COLOURS
-from patchseg.figures import slices
+from patchseg.figures import sheet
 
 MOST = 60
 """Slices in a page."""
@@ -41,11 +41,11 @@ def slider(image, labels, voxel_mm, axis="axial", most=MOST):
     """
     from IPython.display import HTML
 
-    cut = slices.Cut(labels > 0, voxel_mm, axis, most, (SIZE_PX, SIZE_PX))
+    cut = sheet.Cut(labels > 0, voxel_mm, axis, most, (SIZE_PX, SIZE_PX))
     first, last = cut.limits
     step = -(-(last - first + 1) // most)
     places = range(first, last + 1, step)
-    brains = [np.pad(slices.grey(cut(image, at), cut.size), EDGE_PX) for at in places]
+    brains = [np.pad(sheet.grey(cut(image, at), cut.size), EDGE_PX) for at in places]
     lines = [np.pad(_lines(cut(labels, at), cut.size), EDGE_PX) for at in places]
     wide, high = (length + 2 * EDGE_PX for length in cut.size)
     return HTML(
@@ -75,8 +75,8 @@ def slider(image, labels, voxel_mm, axis="axial", most=MOST):
 def _lines(labels, size):
     """Draw the borders of the tissues of a slice: (h, w) uint8, the label or 0 for nothing."""
     drawn = np.zeros(size[::-1], np.uint8)
-    for label, (mask, _, _) in enumerate(slices.nested(labels), start=1):
-        cv2.polylines(drawn, slices.borders(mask, size), False, label, 1)
+    for label, (mask, _, _) in enumerate(sheet.nested(labels), start=1):
+        cv2.polylines(drawn, sheet.borders(mask, size), False, label, 1)
     return drawn
 
 

@@ -8,7 +8,7 @@ from conftest import ball_brain, ball_head
 
 from patchseg import figures
 from patchseg.core.tissues import COLOURS
-from patchseg.figures import slices
+from patchseg.figures import sheet
 
 ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
 
@@ -27,27 +27,27 @@ def count(pixels, rgb):
 def test_a_line_is_drawn_on_the_border_and_nowhere_else():
     mask = np.zeros((20, 20), bool)
     mask[5:15, 5:15] = True
-    drawn = slices.with_lines(np.zeros((20, 20), np.uint8), [(mask, "#E69F00", "-")])
+    drawn = sheet.with_lines(np.zeros((20, 20), np.uint8), [(mask, "#E69F00", "-")])
     assert count(drawn, ORANGE) == 4 * 9 and count(drawn[5], ORANGE) == 10
     assert not drawn[7:13, 7:13].any() and not drawn[:4].any() and not drawn[16:].any()
-    dashed = slices.with_lines(np.zeros((20, 20), np.uint8), [(mask, "#E69F00", "--")])
+    dashed = sheet.with_lines(np.zeros((20, 20), np.uint8), [(mask, "#E69F00", "--")])
     assert 0 < count(dashed, ORANGE) < 4 * 9
 
 
 def test_tissues_lie_within_each_other_and_a_missing_one_hides_no_border():
     labels = np.array([[0, 1, 2, 3], [0, 0, 1, 3]], np.uint8)
-    brain, inner, white = (mask.tolist() for mask, _, _ in slices.nested(labels))
+    brain, inner, white = (mask.tolist() for mask, _, _ in sheet.nested(labels))
     assert brain == [[False, True, True, True], [False, False, True, True]]
     assert inner == [[False, False, True, True], [False, False, False, True]]
     assert white == [[False, False, False, True], [False, False, False, True]]
-    assert [colour for _, colour, _ in slices.nested(labels)] == list(COLOURS.values())
+    assert [colour for _, colour, _ in sheet.nested(labels)] == list(COLOURS.values())
 
 
 def test_a_small_brain_in_a_large_image_is_drawn_large_and_its_aspect_kept():
     image, labels = ball_brain((24, 20, 10))
     around = ((50, 60), (70, 40), (30, 30))
     image, labels = np.pad(image / 100, around), np.pad(labels, around)
-    cut = slices.Cut(labels > 0, (1, 1, 3), "coronal", 8, (270, 600))
+    cut = sheet.Cut(labels > 0, (1, 1, 3), "coronal", 8, (270, 600))
     wide, high = cut.size
     voxels = cut(labels, cut.places[0]).shape  # the brain's box and one voxel around it
     assert wide == 270 and high / wide == pytest.approx(3 * voxels[0] / voxels[1], abs=0.01)
