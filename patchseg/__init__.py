@@ -30,7 +30,7 @@ FUNCTIONS = {
     "suggest": "adaptation.suggestion",
     "adapt": "adaptation.fine_tuning",
 }
-"""Which module each is in."""
+"""Which module of the package each is in. Keys of what was computed follow it (`core.source`)."""
 __all__ = ["adapt", "extract", "segment", "segment_file", "suggest"]
 
 

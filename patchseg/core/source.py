@@ -50,7 +50,7 @@ def _path(one):
         return one.resolve()
     first, *rest = one.split(".")
     if len(rest) == 1:  # a function that the package imports when it is called for
-        rest = patchseg.FUNCTIONS.get(*rest, *rest).split(".")
+        rest = patchseg.FUNCTIONS.get(rest[0], rest[0]).split(".")
     path = PACKAGE.joinpath(*rest)
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if first == PACKAGE.name and file.is_file():
@@ -79,7 +79,7 @@ def _imports(path, _changed):
 def _imported_names(tree):
     """List what a syntax tree imports: modules, and what may be one or a name in one.
 
-    What it calls as ``patchseg.name`` counts, too.
+    What it names as ``patchseg.name`` counts, too.
     """
     names = []
     for node in ast.walk(tree):

@@ -172,18 +172,18 @@ def in_rows(tiles, cut, columns):
     return [(titled[at : at + columns], cut.ends) for at in range(0, len(titled), columns)]
 
 
-def sheet(rows, title=None):
+def page(rows, title=None):
     """Put rows of titled tiles onto one page, without scaling them; room for a legend is below."""
     room = 24 if title else 0
     height = room + sum(TITLE_PX + tiles[0][1].shape[0] + GAP_PX for tiles, _ in rows)
     width = max(len(tiles) * (tiles[0][1].shape[1] + GAP_PX) for tiles, _ in rows)
     width = max(width, 500)
-    page, words, y = np.full((height, width, 3), 255, np.uint8), [], room
+    shown, words, y = np.full((height, width, 3), 255, np.uint8), [], room
     for tiles, ends in rows:
         high, wide = tiles[0][1].shape[:2]
         x = (width - len(tiles) * (wide + GAP_PX) + GAP_PX) // 2
         for number, (name, tile) in enumerate(tiles):
-            page[y + TITLE_PX : y + TITLE_PX + high, x : x + wide] = tile
+            shown[y + TITLE_PX : y + TITLE_PX + high, x : x + wide] = tile
             words.append((x + wide / 2, y + TITLE_PX - 4, name, {"ha": "center"}))
             if number == 0:
                 style = {"color": "#F0E442", "va": "top", "fontweight": "bold", "fontsize": 9}
@@ -191,14 +191,14 @@ def sheet(rows, title=None):
                 words.append((x + wide - 4, y + TITLE_PX + 4, ends[1], style | {"ha": "right"}))
             x += wide + GAP_PX
         y += TITLE_PX + high + GAP_PX
-    return _as_figure(page, words, title)
+    return _as_figure(shown, words, title)
 
 
-def _as_figure(page, words, title):
-    height, width = page.shape[:2]
+def _as_figure(shown, words, title):
+    height, width = shown.shape[:2]
     figure = Photo(figsize=(width / DPI, (height + LEGEND_PX) / DPI), dpi=DPI)
     laid = _Sheet(figure, offsety=LEGEND_PX)
-    laid.set_data(page)
+    laid.set_data(shown)
     figure.images.append(laid)
     if title:
         words = [*words, (width / 2, 16, title, {"ha": "center", "fontsize": 11})]

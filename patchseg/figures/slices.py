@@ -16,8 +16,8 @@ from patchseg.figures.sheet import (
     grey,
     in_rows,
     nested,
+    page,
     resized,
-    sheet,
     with_lines,
 )
 from patchseg.figures.style import legend
@@ -47,7 +47,7 @@ def outlined(image, labels, voxel_mm, axis, count=8):
     tiles = [
         with_lines(grey(cut(image, at), cut.size), nested(cut(labels, at))) for at in cut.places
     ]
-    figure = sheet(in_rows(tiles, cut, 4))
+    figure = page(in_rows(tiles, cut, 4))
     legend(figure)
     return figure
 
@@ -59,7 +59,7 @@ def unsure(values, brain, voxel_mm, axis, count=8):
     shown = [
         cv2.resize(cut(values, at), cut.size, interpolation=cv2.INTER_AREA) for at in cut.places
     ]
-    figure = sheet(in_rows([colours(one, bytes=True)[..., :3] for one in shown], cut, 4))
+    figure = page(in_rows([colours(one, bytes=True)[..., :3] for one in shown], cut, 4))
     height = figure.bbox.height
     bar = figure.add_axes((0.3, 20 / height, 0.4, 10 / height))
     figure.colorbar(ScalarMappable(cmap=colours), cax=bar, orientation="horizontal")
@@ -99,7 +99,7 @@ def outlines(image, masks, voxel_mm, count=5, title=None):
             for at in cut.places
         ]
         drawn += in_rows(tiles, cut, count)
-    figure = sheet(drawn, title)
+    figure = page(drawn, title)
     handles = [
         Line2D([], [], color=colour, linestyle=style, label=name)
         for (colour, style), (name, _) in named
@@ -136,7 +136,7 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
         lines = with_lines(bare, outlined(cut(found, at)))
         tiles = [("", with_lines(bare, [])), (title, lines), ("", _marked(bare, cut(unsure, at)))]
         drawn.append((tiles, cut.ends))
-    figure = sheet(drawn)
+    figure = page(drawn)
     if outlined is nested:
         legend(figure, loc="lower left")
     height = figure.bbox.height
@@ -180,6 +180,6 @@ def doubted(image, rows, voxel_mm, axis, title):
             lines = [] if labels is None else each(cut(labels, at))
             tiles.append((name, with_lines(grey(cut(image, at), cut.size), lines)))
         drawn.append((tiles, cut.ends))
-    figure = sheet(drawn, title)
+    figure = page(drawn, title)
     legend(figure)
     return figure

@@ -20,8 +20,8 @@ from patchseg.images.grid import ras, unit_mm
 
 EXTENSIONS = (".nii", ".nii.gz", ".mgz", ".mgh")
 
-SCALED = 1e-3
-"""Labels that a program stored with a scale are whole numbers but for less than this."""
+WHOLE = 1e-5
+"""A whole number that passed through other number types is farther from one by less than this."""
 MEND = "replace them, or treat them as background (--nan-as-background)"
 
 
@@ -84,14 +84,15 @@ def read_labels(source):
     Raises
     ------
     InputError
-        See `read`; or if a voxel is no whole number.
+        See `read`; or if a voxel is no whole number, of a file with a scale within half of it.
     """
     name = name_of(source)
     image, volume = _opened(source, None, mend="save the one that holds the labels")
     data = _voxels(name, image, volume)
     if data.dtype.kind not in "iu":
-        whole = np.rint(data)
-        odd = data[~(np.isfinite(data) & (abs(whole - data) < SCALED))]
+        whole, scale = np.rint(data), abs(getattr(image.dataobj, "slope", 1))
+        room = WHOLE + scale / 2 if scale < 1 else WHOLE
+        odd = data[~(np.isclose(whole, data, rtol=0, atol=room) & (abs(data) < 2.0**63))]
         if odd.size:
             raise InputError(
                 f"{name}: value {odd[0]:g} is no label, labels are whole numbers; was the image"

@@ -2,9 +2,10 @@
 
 A network that never saw the animal is wrong in a regular way: its borders lie too far in or out, a
 tissue is too dark for it. A few hundred labelled voxels tell how. Logistic regression (multinomial,
-on the features below and their products) learns it in a second or two. It starts from the
+on the voxel's `features` and their products) learns it in a second or two. It starts from the
 probabilities that are there and moves them only as far as the labels ask for: few labels move them
-little. It holds for brains of about the same size; other brains are left as they are.
+little. It has no bias, so that how much of each tissue somebody chose to label counts little. It
+holds for brains of about the same size; other brains are left as they are.
 
 What the labels of one animal say helps others a little, too: the network and the mixture of
 Gaussians are wrong in the same way on many brains. So the cards of networks for any species hold a
@@ -19,13 +20,12 @@ from patchseg import metrics
 from patchseg.core.tissues import TISSUES
 from patchseg.images import brain
 from patchseg.inference import features, refine
-from patchseg.inference.features import COUNT
 
 # The form of the model: what a card's numbers mean depends on these and on `features`. How it is
 # fitted stands in params.yaml, section adapt.calibration.
 LEAST_SURE = 0.02
 """A tissue's probability before the labels speak is at least this: they can still choose it."""
-TERMS = COUNT + COUNT * (COUNT + 1) // 2
+TERMS = features.COUNT + features.COUNT * (features.COUNT + 1) // 2
 """Features and their products."""
 FARTHEST = 4.0
 """Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
@@ -57,8 +57,8 @@ def fit(found, sharp, labels, settings, seed=0, slices=1, whole=False):
     slices : int
         On so many slices they lie; more of them weaken the penalty.
     whole : bool
-        Whether whole brains are labelled. Then how common each tissue is counts, too; among some
-        labels of a slice it only tells what somebody chose to label.
+        Whether whole brains are labelled, as in `patchseg.adaptation.general`. Then how common each
+        tissue is counts, too, as a bias.
 
     Returns
     -------

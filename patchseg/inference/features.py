@@ -22,6 +22,7 @@ DEEP = 30.0
 FLOOR = 1e-3
 """A probability is at least this before its logarithm becomes a feature."""
 COUNT = 19
+"""How many there are."""
 
 
 def describe(image, plain, sharp, mask, voxel_mm, pixel_mm):

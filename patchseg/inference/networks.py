@@ -14,16 +14,16 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images.brain import TOP
 from patchseg.inference import library
 from patchseg.inference.calibration import LEAST_CONTRAST, TERMS
-from patchseg.inference.features import COUNT
+from patchseg.inference.features import COUNT as FEATURES
 
 
 class _Learned(BaseModel):
     """Numbers of `calibration.fit`, checked."""
 
     tissues: Annotated[list[Literal["CSF", "GM", "WM"]], Field(min_length=2, max_length=3)]
-    center: Annotated[list[FiniteFloat], Field(min_length=COUNT, max_length=COUNT)]
+    center: Annotated[list[FiniteFloat], Field(min_length=FEATURES, max_length=FEATURES)]
     scale: Annotated[
-        list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=COUNT, max_length=COUNT)
+        list[Annotated[FiniteFloat, Field(gt=0)]], Field(min_length=FEATURES, max_length=FEATURES)
     ]
     weights: list[Annotated[list[FiniteFloat], Field(min_length=TERMS, max_length=TERMS)]]
     bias: list[FiniteFloat]

@@ -58,3 +58,9 @@ def flip(rng, x, y):
         mirrored = rng.random(len(x)) < 0.5
         for part in (x, y):
             part[mirrored] = np.flip(part[mirrored], axis)
+
+
+def step(network, x, y):
+    """Train on one batch; return its loss, not Keras's running mean."""
+    network.reset_metrics()
+    return float(network.train_on_batch(x, y))

@@ -156,7 +156,7 @@ def _reach(inside, centre_mm, voxel_mm, size_mm):
     return ndimage.gaussian_filter(steps[last] / size_mm, 1, mode=("nearest", "wrap"))
 
 
-def direction(points, far):
+def cell(points, far):
     """Return in which cell of `reach` points (3, ...) lie."""
     rows, columns = DIRECTIONS
     height = np.arccos(np.clip(points[2] / far, -1, 1)) / np.pi

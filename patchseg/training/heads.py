@@ -25,7 +25,7 @@ from patchseg.training.head_sources import (
     SOFT,
     UNSURE,
     WM,
-    direction,
+    cell,
 )
 
 LINEAR = {"order": 1, "mode": "constant", "prefilter": False}
@@ -113,7 +113,7 @@ def _bent(rng, one, points):
     direction. People's heads become animals': thicker, most of all in the direction of the snout.
     """
     far = np.maximum(np.linalg.norm(points, axis=0), 1e-6)
-    surface = one.reach[direction(points, far)]
+    surface = one.reach[cell(points, far)]
     towards = points / far
     thick = rng.normal(0.35 if one.made_up else 0.0, 0.45 if one.made_up else 0.25) + np.einsum(
         "i,i...->...", rng.normal(0, 0.25, 3), towards

@@ -23,9 +23,9 @@ from patchseg.core.provenance import fingerprint, versions
 from patchseg.core.runtime import computing_in, deterministic, precision
 from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
 from patchseg.metrics import overlap_counts
-from patchseg.training.batches import batches
+from patchseg.training.batches import batches, step
 from patchseg.training.losses import LOSSES
-from patchseg.training.settling import settle, step
+from patchseg.training.settling import settle
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
 """Their versions may change the bits of weights."""

@@ -1,11 +1,11 @@
-"""What hangs on a network's weights is brought in line with them, after these were averaged.
+"""What hangs on a network's weights is brought in line with them, after these were moved.
 
 The statistics of the batch normalisation are measured anew, and the last layer is trained on alone.
 """
 
 import keras
 
-from patchseg.training.batches import batches
+from patchseg.training.batches import batches, step
 from patchseg.training.losses import LOSSES
 
 SETTLING = {2: 512, 3: 64}
@@ -83,9 +83,3 @@ def _same_batches(training, settings, steps):
         settings.model_copy(update={"seed": 0, "steps_per_epoch": steps}),
         settings.epochs,
     )
-
-
-def step(network, x, y):
-    """Train on one batch; return its loss, not Keras's running mean."""
-    network.reset_metrics()
-    return float(network.train_on_batch(x, y))

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import robustness
+import rounds
+import second_image
 import segmentation
+import stop_advice
 import stop_advice_tables
 from conftest import labelled_ball
 
@@ -88,19 +91,25 @@ def keys_of_benchmarks():
         "DIPY HMRF": segmentation.key("chimp", "DIPY HMRF"),
         "fast_labels": fast_labels.key("eve to nii2mesh", "no-zoom"),
         "recipes": fast_labels.animal_key("patchseg", "chimp"),
+        "rounds": rounds.key("chimp", "all"),
+        "second image": second_image.key("mice", "all"),
+        "stop": stop_advice.key("chimp", 8, "all"),
     }
 
 
-LEARNING = {"ablation", "adaptation"}
+ROUNDS = {"rounds", "second image", "stop"}
+LEARNING = {"ablation", "adaptation"} | ROUNDS
 PIPELINE = {"fast_labels", "recipes"}
-SEGMENTS = {"noise", "blur", "adaptation", "patchseg"}
+SEGMENTS = {"noise", "blur", "adaptation", "patchseg"} | ROUNDS
 
 
 @pytest.mark.parametrize(
     "file, expected",
     [
-        ("figures/style.py", set()),
-        ("params.py", {"adaptation"}),
+        ("figures/style.py", ROUNDS),  # pictures of doubted labels
+        ("params.py", {"adaptation"} | ROUNDS),
+        ("adaptation/suggestion.py", {"adaptation"} | ROUNDS),
+        ("adaptation/fine_tuning.py", ROUNDS),
         ("patching.py", SEGMENTS | PIPELINE | {"ablation"}),
         ("training/draw.py", LEARNING),
         ("training/loop.py", {"ablation"} | PIPELINE),

@@ -1,6 +1,7 @@
 import gzip
 import itertools
 import os
+import re
 
 import nibabel as nib
 import numpy as np
@@ -363,15 +364,24 @@ def test_labels_are_of_one_volume(tmp_path):
         volume.read_labels(path)
 
 
-def test_labels_that_a_program_stored_with_a_scale_are_read(tmp_path):
-    """As int16 of 3/32767 each: 1 becomes 1.00003."""
-    image = nib.Nifti1Image(np.arange(4.0).reshape(2, 2, 1), np.eye(4))
-    image.header.set_data_dtype(np.int16)
+@pytest.mark.parametrize("codes, dtype", [((0, 1, 2, 3), np.int16), ((0, 2, 41, 77), np.uint8)])
+def test_labels_that_a_program_stored_with_a_scale_are_read(tmp_path, codes, dtype):
+    """In steps of 3/32767, in which 1 becomes 0.99997; in steps of 77/255, in which 2 is 2.11."""
+    scale = max(codes) / np.iinfo(dtype).max
+    stored = np.rint(np.reshape(codes, (2, 2, 1)) / scale).astype(dtype)
+    image = nib.Nifti1Image(stored, np.eye(4))
+    image.header.set_slope_inter(scale, 0)
     nib.save(image, tmp_path / "a.nii")
-    stored = np.asanyarray(nib.load(tmp_path / "a.nii").dataobj)
-    assert stored.dtype.kind == "f" and (stored != np.rint(stored)).any()
-    labels, _ = volume.load_labels(tmp_path / "a.nii")
-    assert labels.ravel().tolist() == [0, 1, 2, 3]
+    assert np.abs(np.ravel(nib.load(tmp_path / "a.nii").dataobj) - codes).max() > 2e-5
+    assert volume.load_labels(tmp_path / "a.nii")[0].ravel().tolist() == list(codes)
+
+
+def test_shares_stored_with_a_scale_are_no_labels(tmp_path):
+    image = nib.Nifti1Image(np.array([0, 300, 1000], np.int16).reshape(3, 1, 1), np.eye(4))
+    image.header.set_slope_inter(0.001, 0)
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.raises(InputError, match="value 0.3 is no label"):
+        volume.load_labels(tmp_path / "a.nii")
 
 
 def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
@@ -383,8 +393,8 @@ def test_labels_stored_as_floats_are_read_if_they_are_whole(tmp_path):
     scaled.header.set_slope_inter(2, 10)
     nib.save(scaled, tmp_path / "scaled.nii")
     assert np.array_equal(volume.load_labels(tmp_path / "scaled.nii")[0], 10 + 2 * cube())
-    for value in (1.5, np.nan):
-        with pytest.raises(InputError, match=f"value {value:g} is no label"):
+    for value in (1.5, 1.0005, np.nan, np.inf, 1e20):
+        with pytest.raises(InputError, match=re.escape(f"value {value:g} is no label")):
             volume.load_labels(write_nifti(tmp_path / "b.nii", cube(v3=value)))
 
 

@@ -7,7 +7,19 @@ from test_params import PROJECT
 
 from patchseg import params
 from patchseg.training import batches, head_sources, heads, losses
-from patchseg.training.head_sources import AIR, BRAIN, OTHER, UNSURE
+from patchseg.training.head_sources import (
+    AIR,
+    BRAIN,
+    CSF,
+    DEEP,
+    GM,
+    OTHER,
+    SKIN,
+    SKULL,
+    SOFT,
+    UNSURE,
+    WM,
+)
 
 PLAIN = {
     "patch_size": 24,
@@ -54,7 +66,7 @@ def animal():
 def test_codes_become_classes():
     codes = np.array([0, 2, 3, 24, 10, 507, 511, 515, 502, 530, 502])
     assert head_sources.classes(codes).tolist() == [
-        0, heads.WM, heads.GM, heads.CSF, heads.DEEP, heads.SOFT, heads.SKIN, heads.SKULL, 8, 9, 8
+        0, WM, GM, CSF, DEEP, SOFT, SKIN, SKULL, 8, 9, 8
     ]  # fmt: skip
 
 
@@ -85,12 +97,7 @@ def test_a_cube_holds_its_labels_and_nothing_else(person, animal, seed):
         image, labels = first
         assert image.shape == labels.shape == (24, 24, 24)
         assert image.dtype == np.float32 and image.min() >= 0 and image.max() <= 1
-        assert set(np.unique(labels)) <= {
-            AIR,
-            OTHER,
-            BRAIN,
-            UNSURE,
-        }
+        assert set(np.unique(labels)) <= {AIR, OTHER, BRAIN, UNSURE}
         assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 

@@ -143,7 +143,7 @@ def test_resume_after_a_kill_ends_with_the_same_bytes(
 
 
 def test_the_weights_are_the_mean_over_the_second_half(sets, train_settings, tmp_path, monkeypatch):
-    seen, step = [], settling.step
+    seen, step = [], batches.step
 
     def remembered(network, x, y):
         loss = step(network, x, y)
