@@ -10,6 +10,9 @@ from patchseg.core.tissues import most_probable
 from patchseg.images import brain
 from patchseg.inference import calibration, features
 
+AROUND = 20_000
+"""Voxels of a brain, about, that tell whether it is like what is labelled."""
+
 
 def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     """Return a network with what the labelled voxels say of its answers (see `calibration`).
@@ -22,7 +25,8 @@ def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     recipe : patchseg.params.Adapt
     seed : int
     guarded : bool
-        Leave it out where one half of the labels does not help the other (see `calibration.helps`).
+        Leave it out where one half of the labels does not help the other (see `calibration.helps`),
+        or where much of the brains is unlike all that is labelled (see `calibration.UNLIKE`).
 
     Returns
     -------
@@ -48,6 +52,8 @@ class Evidence(NamedTuple):
         Their probabilities, refined by the image's intensities.
     usual : (n, 3) ndarray of float32
         And by the calibration that the parent has, if it has one for such a brain.
+    around : (m, 19) ndarray of float32
+        The features of voxels of the whole brain, every so many.
     start : dict or None
         What other animals' labels say, if that holds for such a brain.
     """
@@ -55,11 +61,12 @@ class Evidence(NamedTuple):
     found: np.ndarray
     sharp: np.ndarray
     usual: np.ndarray
+    around: np.ndarray
     start: dict | None = None
 
     def only(self, kept):
         """Return that of some of the voxels; `kept` is (n,) of bool."""
-        return Evidence(*(part[kept] for part in self[:3]), self.start)
+        return self._replace(**{name: getattr(self, name)[kept] for name in self._fields[:3]})
 
 
 def evidence(model, parent, one):
@@ -70,11 +77,12 @@ def evidence(model, parent, one):
     sharp = refine.refine(ready, plain, mask, one.voxel_mm)
     pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
     found = features.describe(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
+    around = found[:: max(1, len(found) // AROUND)]
     found, refined = found[at], sharp[mask][at]
     contrast = features.contrast(ready, sharp, mask)
     known, _ = parent.borders(one.size_mm, contrast)
     usual = calibration.apply(known, found, refined) if known else refined
-    return Evidence(found, refined, usual, parent.others(one.size_mm, contrast))
+    return Evidence(found, refined, usual, around, parent.others(one.size_mm, contrast))
 
 
 def learned_borders(parts, given, recipe, seed, guarded):
@@ -95,6 +103,9 @@ def learned_borders(parts, given, recipe, seed, guarded):
     settings, slices = recipe.calibration, learning.slices_of(given)
     learned = calibration.fit(found, sharp, labels, settings, seed, slices)
     if learned and guarded:
+        around = np.concatenate([part.around for part in parts])
+        if calibration.unlike(learned, around) > calibration.UNLIKE:
+            return None
         halves = np.concatenate([first_half(one.known)[one.known] for one in given])
         if not calibration.helps(found, sharp, usual, labels, halves, settings, seed, slices):
             return None

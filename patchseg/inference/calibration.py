@@ -31,6 +31,12 @@ FARTHEST = 4.0
 """Standard deviations from the labelled voxels' mean; what lies farther counts as this far."""
 MATTER = (TISSUES.index("GM") + 1, TISSUES.index("WM") + 1)
 """Values of grey and white matter in label images."""
+RARE = 0.25
+"""Share of the labels. Where grey or white matter has less, the penalty is as many times higher: a
+thin tissue's few voxels say little of the rest of it."""
+UNLIKE = 0.15
+"""At most this share of a brain lies farther than `FARTHEST` from what is labelled; beyond, the
+labels are of too small a part of it, as a slice at its front or back."""
 LOST = 0.01
 """Dice that half of the labels may cost the other half; the whole teaches more."""
 CHUNK = 100_000
@@ -75,7 +81,7 @@ def fit(found, sharp, labels, settings, seed=0, slices=1, whole=False):
     terms = _terms(found[rows], center, scale)
     middle, spread = terms.mean(axis=0), np.maximum(terms.std(axis=0), settings.least_spread)
     truth, start = labels[rows, None] == tissues, _scores(sharp[rows][:, tissues - 1])
-    ridge = settings.ridge * np.sqrt(len(rows) / slices)
+    ridge = settings.ridge * np.sqrt(len(rows) / slices) * max(1, RARE / _rarest(labels))
     weights, bias = _regression((terms - middle) / spread, truth, start, ridge, whole)
     weights = weights.T / spread
     bias = bias - weights @ middle
@@ -84,6 +90,26 @@ def fit(found, sharp, labels, settings, seed=0, slices=1, whole=False):
         "tissues": [TISSUES[n - 1] for n in tissues],
         **{name: np.round(value, 6).tolist() for name, value in numbers.items()},
     }
+
+
+def _rarest(labels):
+    """Return the share of grey or white matter in labels, of which there is less, if of both."""
+    shares = [np.mean(labels == tissue) for tissue in MATTER]
+    return min(shares) or 1.0
+
+
+def unlike(calibration, found):
+    """Return the share of voxels that lie farther than `FARTHEST` from those labelled.
+
+    Parameters
+    ----------
+    calibration : dict of lists
+        Of `fit`.
+    found : (n, 19) ndarray of float32
+        Of the voxels of a brain.
+    """
+    away = np.abs((found - calibration["center"]) / calibration["scale"])
+    return float((away > FARTHEST).any(axis=1).mean())
 
 
 def helps(found, sharp, usual, labels, first, settings, seed=0, slices=1):

@@ -37,7 +37,7 @@ def answers_from_tables(monkeypatch):
         sharp = model[WHOLE[one.known]]
         noise = np.random.default_rng(0).normal(size=(len(sharp), COUNT - 3))
         found = np.hstack([np.log(sharp), noise]).astype(np.float32)
-        return guard.answers.Evidence(found, sharp, sharp)
+        return guard.answers.Evidence(found, sharp, sharp, found)
 
     monkeypatch.setattr(guard.answers, "evidence", evidence)
 
