@@ -88,6 +88,16 @@ def test_what_helps_the_slices_that_were_left_out_is_kept(taught):
     assert "the adapted network is kept: on 3 slices" in found.sentence()
 
 
+def test_labels_of_a_part_unlike_the_rest_of_the_brain_move_no_borders():
+    given = painted(10, 14, 18)
+    seen = guard.answers.evidence(GUESSES, None, given)
+    away = seen.around + 50 * (np.arange(len(seen.around)) % 5 == 0)[:, None]  # of a fifth
+    slices = [given], RECIPE, 0
+    assert guard.answers.learned_borders([seen], *slices, guarded=True)
+    assert not guard.answers.learned_borders([seen._replace(around=away)], *slices, guarded=True)
+    assert guard.answers.learned_borders([seen._replace(around=away)], *slices, guarded=False)
+
+
 def test_what_does_not_help_is_not(taught):
     _, models = taught
     models += [GUESSES]

@@ -211,3 +211,25 @@ def test_contrast_is_that_of_grey_and_white_matter_where_grey_lies_between(ball)
     assert features.contrast(newborn, sure, mask) == 0
     rim = np.where((labels == 1) & (np.indices(mask.shape)[0] > 10), 0.1, 1 - image)
     assert features.contrast(rim, sure, mask) == apart  # a T2w, most of its CSF dark
+
+
+def test_few_voxels_of_a_thin_tissue_move_less(ball, monkeypatch):
+    """One voxel in hundred is white matter: the penalty is RARE / 0.01 times as high."""
+    image, labels, mask, plain = ball
+    found, truth = features.describe(image, plain, plain, mask, (1, 1, 1), 1.0), labels[mask]
+    white = np.flatnonzero(truth == 3)
+    some = np.sort(np.concatenate([np.flatnonzero(truth < 3), white[:: len(white) // 40][:40]]))
+    given = found[some], plain[mask][some], truth[some]
+    share = np.mean(truth[some] == 3)
+    settings = shipped().adapt.calibration
+    higher = settings.model_copy(update={"ridge": settings.ridge * calibration.RARE / share})
+    learned = fit(*given)
+    monkeypatch.setattr(calibration, "RARE", 0)
+    assert share < 0.02 and learned != fit(*given)
+    assert learned["weights"] == calibration.fit(*given, higher)["weights"]
+
+
+def test_voxels_unlike_all_that_is_labelled_are_counted_by_hand():
+    learned = {"center": [0.0, 10.0], "scale": [1.0, 2.0]}
+    found = np.array([[3.9, 10], [4.1, 10], [0, 1.9], [0, 2.1]])
+    assert calibration.unlike(learned, found) == 0.5
