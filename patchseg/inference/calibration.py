@@ -34,7 +34,7 @@ MATTER = (TISSUES.index("GM") + 1, TISSUES.index("WM") + 1)
 RARE = 0.25
 """Share of the labels. Where grey or white matter has less, the penalty is as many times higher: a
 thin tissue's few voxels say little of the rest of it."""
-UNLIKE = 0.15
+UNLIKE = 0.3
 """At most this share of a brain lies farther than `FARTHEST` from what is labelled; beyond, the
 labels are of too small a part of it, as a slice at its front or back."""
 LOST = 0.01

@@ -91,7 +91,7 @@ def test_what_helps_the_slices_that_were_left_out_is_kept(taught):
 def test_labels_of_a_part_unlike_the_rest_of_the_brain_move_no_borders():
     given = painted(10, 14, 18)
     seen = guard.answers.evidence(GUESSES, None, given)
-    away = seen.around + 50 * (np.arange(len(seen.around)) % 5 == 0)[:, None]  # of a fifth
+    away = seen.around + 50 * (np.arange(len(seen.around)) % 3 == 0)[:, None]  # of a third
     slices = [given], RECIPE, 0
     assert guard.answers.learned_borders([seen], *slices, guarded=True)
     assert not guard.answers.learned_borders([seen._replace(around=away)], *slices, guarded=True)
