@@ -1,6 +1,6 @@
 """What a slice's labels say of the borders of the rest of a brain, and whether the checks tell.
 
-    python benchmarks/borders.py            # two minutes on two cores
+    python benchmarks/borders.py            # four minutes on two cores
     python benchmarks/borders.py --report   # the table only
 
 Coronal slices from front to back are labelled one at a time, whole or as scribbles on 5 % of them.
