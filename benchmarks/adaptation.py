@@ -165,7 +165,7 @@ def adapted(given, parent, recipe, steps, calibrates):
         model = learning.train([given], parent, recipe, 0, steps).model
     if not calibrates:
         return replace(parent, model=model)
-    return calibrated(model, parent, [given], recipe)
+    return calibrated(model, parent, [given], recipe)[0]
 
 
 def learned(one, parent, slices, how, choice, chosen):

@@ -21,7 +21,7 @@ from common import ANIMALS, SETTINGS, STRANGERS, load
 from strokes import seen
 
 from patchseg import metrics, params
-from patchseg.adaptation.answers import learned_borders
+from patchseg.adaptation.answers import CHECKS, learned_borders
 from patchseg.core.tissues import most_probable
 from patchseg.inference import calibration
 from patchseg.scoring.rows import keys
@@ -40,8 +40,8 @@ def measure(brain, how):
         given = painted(one, [place], how, seed=int(place))
         rest = (one.known & (np.indices(mask.shape, sparse=True)[1] != place))[mask]
         row, part = {"slice": int(place), "voxels": int(given.known.sum())}, given.known[mask]
-        for name, checked in (("all", False), ("checked", True)):
-            learned = learned_borders([whole.only(part)], [given], recipe, 0, checked)
+        for name, checks in (("all", []), ("checked", CHECKS)):
+            learned, _ = learned_borders([whole.only(part)], [given], recipe, 0, checks)
             after = calibration.apply(learned, *whole[:2]) if learned else whole.usual
             row[name] = _dice(one.labels[mask][rest], after[rest])
             row["used"] = bool(learned)

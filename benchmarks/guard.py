@@ -22,7 +22,7 @@ from common import ANIMALS, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import params
 from patchseg.adaptation import label_checks, learning
-from patchseg.adaptation.answers import answer, calibrated
+from patchseg.adaptation.answers import CHECKS, UNLIKE, answer, calibrated
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT, judge
 from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.inference import networks
@@ -127,7 +127,7 @@ def measure(brain, slices, choice, labels, learned):
 def _learned(given, parent, recipe, steps):
     """Return the network that learned the labels, as without the guard."""
     model = parent.model if steps == 0 else learning.train(given, parent, recipe).model
-    return calibrated(model, parent, given, recipe, guarded=steps != 0)
+    return calibrated(model, parent, given, recipe, checks=CHECKS if steps != 0 else [UNLIKE])[0]
 
 
 def _recipe():

@@ -30,7 +30,7 @@ from strokes_tables import ALL, BORDERS, report
 
 from patchseg import params
 from patchseg.adaptation import suggestion
-from patchseg.adaptation.answers import answer, evidence, learned_borders
+from patchseg.adaptation.answers import UNLIKE, answer, evidence, learned_borders
 from patchseg.core.tissues import most_probable
 from patchseg.images.grid import ras
 from patchseg.inference import calibration, networks
@@ -59,7 +59,7 @@ def seen(brain):
 def with_borders(brain, given, recipe):
     """Return the labels (x, y, z) that `adapt --steps 0` leads to."""
     whole, mask = seen(brain), given.mask
-    borders = learned_borders([whole.only(given.known[mask])], [given], recipe, 0, False)
+    borders, _ = learned_borders([whole.only(given.known[mask])], [given], recipe, 0, [UNLIKE])
     result = np.zeros(mask.shape, np.uint8)
     probable = calibration.apply(borders, *whole[:2]) if borders else whole.usual
     result[mask] = most_probable(probable)

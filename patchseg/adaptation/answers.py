@@ -12,9 +12,14 @@ from patchseg.inference import calibration, features
 
 AROUND = 20_000
 """Voxels of a brain, about, that tell whether it is like what is labelled."""
+FEW, UNLIKE, HALVES = "few", "unlike", "halves"
+"""Why the borders are left out: too little is labelled, or one of `CHECKS`."""
+CHECKS = (UNLIKE, HALVES)
+"""Much of the brains is unlike all that is labelled (see `calibration.UNLIKE`); one half of the
+labels does not help the other (see `calibration.helps`)."""
 
 
-def calibrated(model, parent, given, recipe, seed=0, guarded=True):
+def calibrated(model, parent, given, recipe, seed=0, checks=CHECKS):
     """Return a network with what the labelled voxels say of its answers (see `calibration`).
 
     Parameters
@@ -24,21 +29,23 @@ def calibrated(model, parent, given, recipe, seed=0, guarded=True):
     given : sequence of patchseg.datasets.labelled.Labelled
     recipe : patchseg.params.Adapt
     seed : int
-    guarded : bool
-        Leave it out where one half of the labels does not help the other (see `calibration.helps`),
-        or where much of the brains is unlike all that is labelled (see `calibration.UNLIKE`).
+    checks : sequence of str
+        Some of `CHECKS`: leave it out where they say so.
 
     Returns
     -------
     network : patchseg.inference.networks.Network
+        With the borders of an earlier round, if they are left out.
+    left_out : {'', 'few', 'unlike', 'halves'}
+        Why they are.
     """
     parts = [evidence(model, parent, one) for one in given]
-    learned = learned_borders(parts, given, recipe, seed, guarded)
-    if learned is None:  # too few, or no help: what an earlier round learned stays
-        return replace(parent, model=model)
+    learned, left_out = learned_borders(parts, given, recipe, seed, checks)
+    if left_out:
+        return replace(parent, model=model), left_out
     sizes = [one.size_mm for one in given]
     room = (round(min(sizes) / recipe.alike, 1), round(max(sizes) * recipe.alike, 1))
-    return replace(parent, model=model, calibration=learned, calibrated_mm=room)
+    return replace(parent, model=model, calibration=learned, calibrated_mm=room), ""
 
 
 class Evidence(NamedTuple):
@@ -85,8 +92,8 @@ def evidence(model, parent, one):
     return Evidence(found, refined, usual, around, parent.others(one.size_mm, contrast))
 
 
-def learned_borders(parts, given, recipe, seed, guarded):
-    """Return the calibration that labelled voxels teach, or None (see `calibrated`).
+def learned_borders(parts, given, recipe, seed, checks=CHECKS):
+    """Learn the calibration that labelled voxels teach (see `calibrated`).
 
     It starts from what other animals' labels say, where that holds for all of the images.
 
@@ -94,6 +101,12 @@ def learned_borders(parts, given, recipe, seed, guarded):
     ----------
     parts : list of Evidence
         Of each of `given`.
+
+    Returns
+    -------
+    learned : dict or None
+    left_out : {'', 'few', 'unlike', 'halves'}
+        Why there is none.
     """
     found, sharp, usual = (np.concatenate([part[n] for part in parts]) for n in range(3))
     start = parts[0].start if all(part.start for part in parts) else None
@@ -102,16 +115,19 @@ def learned_borders(parts, given, recipe, seed, guarded):
     labels = np.concatenate([one.labels[one.known] for one in given])
     settings, slices = recipe.calibration, learning.slices_of(given)
     learned = calibration.fit(found, sharp, labels, settings, seed, slices)
-    if learned and guarded:
+    if learned is None:
+        return None, FEW
+    if UNLIKE in checks:
         around = np.concatenate([part.around for part in parts])
         if calibration.unlike(learned, around) > calibration.UNLIKE:
-            return None
+            return None, UNLIKE
+    if HALVES in checks:
         halves = np.concatenate([first_half(one.known)[one.known] for one in given])
         if not calibration.helps(found, sharp, usual, labels, halves, settings, seed, slices):
-            return None
-    if learned and start:
+            return None, HALVES
+    if start:
         learned["start"] = start
-    return learned
+    return learned, ""
 
 
 def first_half(known):

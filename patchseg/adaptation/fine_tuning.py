@@ -14,8 +14,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import label_checks, learning, reading, record
-from patchseg.adaptation.answers import answer, calibrated
+from patchseg.adaptation import answers, label_checks, learning, reading, record
 from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
@@ -121,7 +120,7 @@ def adapt(
         kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
-        first = [answer(parent, one) for one in given]
+        first = [answers.answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
         doubts = _doubts(given, first, out)
         doubted = label_checks.share(given, doubts)
@@ -130,12 +129,15 @@ def adapt(
         learned = learning.Learned(parent.model)
         if way == ADAPTED and steps != 0:
             learned = learning.train(list(kept), parent, recipe, seed, steps, on_round)
-        network, last = parent, first
+        network, last, left_out = parent, first, ""
         if way != PARENT:
-            guarded = way == ADAPTED and steps != 0
-            network, last = _with_borders(given, kept, learned, parent, recipe, seed, guarded)
+            checks = _checks(way == ADAPTED and steps != 0, guard)
+            network, last, left_out = _with_borders(
+                given, kept, learned, parent, recipe, seed, checks
+            )
         found = record.told(parent, recipe, learned, kept, held, first, last)
         found |= judged.told() if judged else {}
+        found |= {"borders_left_out": left_out} if left_out else {}
         found["doubted_labels"] = [str(doubt) for own in doubts for doubt in own]
         made = {"seed": seed, "command": "patchseg adapt", **runtime.computing(precision)}
         known = record.use(parent, network, given if way != PARENT else []) | found | made
@@ -244,13 +246,25 @@ def _check_enough(kept, least):
         )
 
 
-def _with_borders(given, kept, learned, parent, recipe, seed, guarded):
-    """Return the network that also learned its borders, and its answers (None if stopped)."""
+def _checks(trained, guard):
+    """Return what may leave the borders out (see `answers.CHECKS`).
+
+    The guard has judged borders that are learned alone; but halves of a slice at the front of a
+    brain are like each other.
+    """
+    return answers.CHECKS if trained else [answers.UNLIKE] if guard else []
+
+
+def _with_borders(given, kept, learned, parent, recipe, seed, checks):
+    """Return the network that also learned its borders, its answers (None if stopped), and why not.
+
+    Why not: why the borders were left out, if they were (see `answers.calibrated`).
+    """
     try:
-        network = calibrated(learned.model, parent, kept, recipe, seed, guarded)
-        return network, [answer(network, one) for one in given]
+        network, why = answers.calibrated(learned.model, parent, kept, recipe, seed, checks)
+        return network, [answers.answer(network, one) for one in given], why
     except KeyboardInterrupt:
         if not learned.losses:
             raise
         learned.stopped = True
-        return replace(parent, model=learned.model), None
+        return replace(parent, model=learned.model), None, ""

@@ -41,12 +41,15 @@ class Tried:
         left out, and the standard error of that mean.
     of_halves : bool
         Whether halves of one slice were left out.
+    unlike : bool
+        Whether nothing was moved, as much of the brains is unlike what is labelled.
     """
 
     dice: dict
     gain: float
     error: float
     of_halves: bool = False
+    unlike: bool = False
 
     @property
     def helps(self):
@@ -113,6 +116,8 @@ class Judged:
                 " slice"
             )
         name = self.kept if self.kept in self.tried else next(iter(self.tried))
+        if self.tried[name].unlike:
+            return f"{_KEPT[self.kept]}: {_UNLIKE}"
         one, what = self.tried[name], "the network" if name == ADAPTED else "its borders"
         shown = ", ".join(
             f"{tissue} {self.parent[tissue]:.3f} to {after:.3f}"
@@ -130,6 +135,10 @@ _KEPT = {
     BORDERS: "the parent is kept and only its borders are moved",
     PARENT: "the parent is kept",
 }
+_UNLIKE = (
+    "what is labelled is unlike much of the brain, so that it says little of its borders (a slice"
+    " at its front or back?); label a slice nearer the middle"
+)
 _HALF = ", which is within its error, and half a slice teaches less than the whole one"
 
 
@@ -167,7 +176,7 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
     against = "doubted" if doubted > DOUBTED else "poor" if agree < recipe.poor else ""
     ways = [BORDERS] if steps == 0 else [ADAPTED, BORDERS]
     for way in () if against else ways:
-        after = _crossed(given, numbers, parent, recipe, seed, steps, way)
+        after, unlike = _crossed(given, numbers, parent, recipe, seed, steps, way)
         slices = _scored(given, numbers, before, after)
         if len(slices) < GROUPS:
             break
@@ -176,7 +185,7 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
         error = float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
         dice, left_out = pooled[0], len(slices)
         gain, halves = round(float(np.mean(gains)), 4), unit == HALVES
-        tried[way] = Tried(pooled[1], gain, round(error, 4), halves)
+        tried[way] = Tried(pooled[1], gain, round(error, 4), halves, unlike)
         if tried[way].helps:
             kept = way
             break
@@ -205,7 +214,9 @@ def _crossed(given, numbers, parent, recipe, seed, steps, way):
     """Return the tissue of each labelled voxel, by what the other group teaches; 0 if not scored.
 
     A voxel is not scored if it is on no slice, or its tissue is not labelled in the other group.
+    Also return whether the borders, which alone were to be learned, were left out as `Tried` says.
     """
+    checks, unlike = answers.CHECKS if way == ADAPTED else [answers.UNLIKE], way == BORDERS
     after = [np.zeros(number.shape, np.uint8) for number in numbers]
     model, parts = parent.model, None
     for group in range(GROUPS):
@@ -219,13 +230,14 @@ def _crossed(given, numbers, parent, recipe, seed, steps, way):
         if way == ADAPTED or not parts:
             parts = [answers.evidence(model, parent, one) for one in given]
         rest = [part.only(~out) for part, out in zip(parts, left, strict=True)]
-        learned = answers.learned_borders(rest, taught, recipe, seed, guarded=way == ADAPTED)
+        learned, left_out = answers.learned_borders(rest, taught, recipe, seed, checks)
+        unlike = unlike and left_out == answers.UNLIKE
         for one, part, out, found in zip(given, parts, left, after, strict=True):
             out = out & np.isin(one.labels[one.known], tissues)
             own = part.only(out)
             probable = calibration.apply(learned, *own[:2]) if learned else own.usual
             found[out] = most_probable(probable)
-    return after
+    return after, unlike
 
 
 def _without(one, left):

@@ -16,6 +16,15 @@ NEXT, NOISE = 0.25, 0.005
 """Another slice rarely brings more Dice than this share of what the last round moved, and this.
 Set by eye with five brains of the zoo in sight; it held after 40 of 42 rounds of those and a sixth.
 """
+LEFT_OUT = {
+    "few": "too little is labelled",
+    "unlike": (
+        "what is labelled is unlike much of the brain (a slice at its front or back?); a slice"
+        " nearer the middle would move them"
+    ),
+    "halves": "what one half of the labels says of them does not help the other",
+}
+"""In words, why borders were left out (see `patchseg.adaptation.answers`)."""
 INHERITED = (
     "top",
     "brain_pixels",
@@ -161,6 +170,19 @@ def still_pays(weights, enough=None):
     how = f"what was learned moved {found['changed']:.1%} of {what}"
     advice = f"{how}; label another slice" if pays else f"{how}: another slice will hardly help"
     return pays, f"{advice} ({outlook(weights)})" if next_gain(found) else advice
+
+
+def said(card):
+    """Return what was kept and what was left out, and why, in a sentence each: a list of str.
+
+    Parameters
+    ----------
+    card : dict
+        Of adapted weights.
+    """
+    why = card.get("borders_left_out")
+    borders = [f"the borders stay where they are: {LEFT_OUT[why]}"] if why else []
+    return [card["guard"]["said"], *borders] if "guard" in card else borders
 
 
 def next_gain(card):

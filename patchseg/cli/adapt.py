@@ -209,8 +209,8 @@ def _tell(out):
         if key in known and not (key.endswith("after") and known.get("kept") == "parent"):
             shown = "  ".join(f"{tissue} {value:.3f}" for tissue, value in known[key].items())
             print(f"Dice on {title}: {shown}")
-    if "guard" in known:
-        print(known["guard"]["said"])
+    for line in record.said(known):
+        print(line)
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
     if not known.get("helped", True):
         typer.echo(

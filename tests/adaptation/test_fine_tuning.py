@@ -201,7 +201,7 @@ def test_ctrl_c_after_the_training_keeps_it(parent, tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fine_tuning, "calibrated", stop)
+    monkeypatch.setattr(fine_tuning.answers, "calibrated", stop)
     out = patchseg.adapt(
         image, one_slice(labels, 12), parent, tmp_path / "new.weights.h5", steps=20, guard=False
     )
@@ -267,6 +267,20 @@ def test_the_guard_is_asked_and_may_let_only_the_borders_move(parent, tmp_path, 
     assert asked == [(1, image.shape, parent, 3, 20, 0.25)]
     assert known["kept"] == "borders" and known["steps"] == 0 and known["calibration"]
     assert "only its borders are moved" in known["guard"]["said"] and len(known["looks"]) == 1
+
+
+def test_a_slice_at_the_end_moves_no_borders_and_the_card_says_so(parent, tmp_path, monkeypatch):
+    image, labels = block("anterior")
+    monkeypatch.setattr(fine_tuning.answers.calibration, "UNLIKE", -1)  # every slice is unlike
+    given = image, one_slice(labels, 12), parent
+    learned = patchseg.adapt(*given, tmp_path / "guarded.weights.h5", steps=0)
+    known = checkpoint.read_card(learned)
+    assert known["kept"] == "parent" and "a slice nearer the middle" in record.said(known)[0]
+    learned = patchseg.adapt(*given, tmp_path / "trained.weights.h5", steps=1, guard=False)
+    known = checkpoint.read_card(learned)
+    assert known["borders_left_out"] == "unlike" and "calibration" not in known
+    learned = patchseg.adapt(*given, tmp_path / "free.weights.h5", steps=0, guard=False)
+    assert checkpoint.read_card(learned)["calibration"]
 
 
 def test_what_is_no_better_leaves_the_parent_and_the_next_command_works(

@@ -92,10 +92,25 @@ def test_labels_of_a_part_unlike_the_rest_of_the_brain_move_no_borders():
     given = painted(10, 14, 18)
     seen = guard.answers.evidence(GUESSES, None, given)
     away = seen.around + 50 * (np.arange(len(seen.around)) % 3 == 0)[:, None]  # of a third
-    slices = [given], RECIPE, 0
-    assert guard.answers.learned_borders([seen], *slices, guarded=True)
-    assert not guard.answers.learned_borders([seen._replace(around=away)], *slices, guarded=True)
-    assert guard.answers.learned_borders([seen._replace(around=away)], *slices, guarded=False)
+    far, slices = [seen._replace(around=away)], ([given], RECIPE, 0)
+    learned, left_out = guard.answers.learned_borders([seen], *slices)
+    assert learned and not left_out
+    assert guard.answers.learned_borders(far, *slices) == (None, "unlike")
+    learned, left_out = guard.answers.learned_borders(far, *slices, checks=[])
+    assert learned and not left_out
+
+
+def test_borders_alone_are_not_judged_by_halves_of_a_slice_unlike_the_rest(monkeypatch):
+    plain = guard.answers.evidence
+
+    def evidence(model, parent, one):
+        seen = plain(model, parent, one)
+        return seen._replace(around=seen.around + 50)
+
+    monkeypatch.setattr(guard.answers, "evidence", evidence)
+    found = judged([painted(18)])
+    assert found.kept == PARENT and found.tried[BORDERS].unlike
+    assert found.sentence().endswith("label a slice nearer the middle")
 
 
 def test_what_does_not_help_is_not(taught):
@@ -116,7 +131,7 @@ def test_where_nothing_is_learned_what_the_parent_knows_of_such_brains_counts(ta
         return plain(model, parent, one)._replace(usual=KNOWS[WHOLE[one.known]])
 
     monkeypatch.setattr(guard.answers, "evidence", evidence)
-    monkeypatch.setattr(guard.answers, "learned_borders", lambda *_, **__: None)
+    monkeypatch.setattr(guard.answers, "learned_borders", lambda *_: (None, "halves"))
     found = judged([painted(10, 18)], steps=80)
     assert found.kept == ADAPTED and found.tried[ADAPTED].dice["WM"] == 1
 
