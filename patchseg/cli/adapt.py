@@ -105,7 +105,7 @@ def adapt(
             help=(
                 "Score what is learned on labels that are left out in turn, and leave the network"
                 " as it was where that does not help. It takes about 2.5 times as long. --no-guard"
-                " keeps what is learned."
+                " keeps what the network learned."
             ),
         ),
     ] = True,
