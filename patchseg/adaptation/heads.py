@@ -1,8 +1,9 @@
 """Teach the network that finds the brain a new animal, from a slice of a mask or a few.
 
-It learns half of what is labelled first. What it then says of the other half is an honest score: it
-decides how much of what was learned is kept. None may be: then only the probability at which the
-border lies is learned, or, where that does not help either, nothing.
+First the border is learned from half of what is labelled (see `border`), while the network stays as
+it is. What that says of the other half is an honest score. Where it is too low, because the network
+found the brain badly, the network learns, too, and the score decides how much of that is kept.
+Where nothing helps, all stays as it was.
 """
 
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from patchseg import checkpoint, unet
+from patchseg import checkpoint, params, unet
 from patchseg.adaptation import brain_labels, learning, looks, record
 from patchseg.adaptation.answers import first_half
 from patchseg.adaptation.brain_labels import BRAIN
@@ -24,7 +25,7 @@ from patchseg.adaptation.fine_tuning import (
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain
-from patchseg.inference import extraction, library, networks
+from patchseg.inference import border, extraction, library, networks
 from patchseg.inference import mask as masks
 from patchseg.metrics import dice
 
@@ -34,8 +35,15 @@ MOST_STEPS = 240
 ROUND = 10  # batches between two looks at the loss; Ctrl-C keeps the best round
 BATCH = 2  # cubes: more take longer and gain nothing
 LEARNING_RATE = 0.001  # at the start of each half; it falls to 0 as a cosine
-KEPT = (0.0, 0.5, 1.0)  # shares of what was learned to choose from (see `unet.go_back`)
-LEVELS = np.linspace(0.05, 0.95, 19)  # probabilities among which the border is sought
+KEPT = (0.5, 1.0)  # shares of what the network learned to choose from (see `unet.go_back`)
+LOST = 0.01  # Dice that half of the labels may cost the other half; all of them teach more
+ENOUGH = 0.9  # Dice of the border alone, in the held-out half, from which on the network stays
+FARTHER = (2.0, 0.015)
+"""Of the brain, what a border changes in all of it is at most so many times what it changes on the
+labelled slices, and this share. Beyond, it was learned at a place that is unlike the rest. Chosen
+on slices of the zoo's five heads, as is `MOST`."""
+MOST = 0.5
+"""Share of a brain that a border changes at most."""
 RECIPE = {
     "steps": STEPS,
     "more_steps": MORE_STEPS,
@@ -73,7 +81,8 @@ def adapt(
     volume, nan_as_background, seed, on_round, threads, precision
         See `patchseg.adapt`.
     steps : int, optional
-        Batches; grows with the number of slices unless given.
+        Batches, if the network is to learn; they grow with the number of slices unless given. 0
+        leaves the network as it is in any case.
 
     Returns
     -------
@@ -92,20 +101,22 @@ def adapt(
     Ctrl-C (KeyboardInterrupt) ends the training early: the best round so far is written, and the
     card says ``stopped``.
     """
-    if not 0 <= seed < 2**32 or (steps is not None and steps < 2):
+    if not 0 <= seed < 2**32 or (steps is not None and (steps < 0 or steps == 1)):
         raise InputError(
-            f"--seed {seed} --steps {steps}: at least 2 steps, and a seed from 0 to 2^32"
+            f"--seed {seed} --steps {steps}: no steps or at least 2, and a seed from 0 to 2^32"
         )
     started, out = time.monotonic(), Path(out)
     with runtime.at_most(threads):
         parent = _parent(weights, precision)
         check_target(out, parent.path)
         given = _read_all(images, labelled, volume, nan_as_background)
-        before = _found(parent.model, given)
+        raw = _found(parent.model, given)
+        before = _moved(given, raw, border.of_card(parent.path))
         if _score(given, before) == 1:
             warnings.warn(nothing_to_learn(given), stacklevel=2)
+        steps = steps_for(given) if steps is None else steps
         with runtime.deterministic(seed):
-            taught = _teach(given, parent, before, seed, steps or steps_for(given), on_round)
+            taught = _teach(given, parent, raw, before, seed, steps, on_round)
         known = _told(parent, given, before, taught)
         known |= {"seed": seed, "command": "patchseg adapt --what brain"}
         known |= runtime.computing(precision) | {"seconds": round(time.monotonic() - started, 1)}
@@ -149,25 +160,70 @@ def _found(model, given):
     return [extraction.find(model, one.image, one.voxel_mm) for one in given]
 
 
+def _moved(given, found, borders):
+    """Return what was found, with the border where labels have it."""
+    return [
+        border.moved(last, one.image, one.voxel_mm, borders)
+        for one, last in zip(given, found, strict=True)
+    ]
+
+
 @dataclass
 class _Taught:
     """What came out: the network, how much of what it learned was kept, and Dice.
 
-    That in the held-out half of the labels, before and after; `after` is what is found now.
+    That in the held-out half of the labels, before and after; `after` is what is found now, by a
+    border as of `border.learn`; `elsewhere` whether that would change too much (see `FARTHER`).
     """
 
     model: object
     learned: learning.Learned
     helped: bool
     share: float
+    borders: list
     half_before: float
     half_after: float
     after: list
+    elsewhere: bool = False
 
 
-def _teach(given, parent, before, seed, steps, on_round):
-    """Learn half of the labels, look whether that helps the other half, learn all."""
+def _teach(given, parent, raw, before, seed, steps, on_round):
+    """Learn half of the labels, look whether that helps the other half, learn all.
+
+    `raw` is what the network found by itself, `before` that with the border that it knows.
+    """
     rng, learned = np.random.default_rng(seed), learning.Learned(parent.model)
+    kept, held = _halves(given)
+    scores = [_score(held, before), _score(held, _with_border(kept, raw, seed)[1])]
+    share = 0.0
+    if steps and scores[1] < ENOUGH:
+        _learn(learned, kept, parent, before, rng, steps // 2, on_round)
+        best = _best_share(learned.model, parent, kept, held, seed)
+        if best[1] > scores[1]:
+            share, scores[1], now = best
+    nothing = _Taught(
+        parent.model, learned, False, 0.0, border.of_card(parent.path), *scores, before
+    )
+    if scores[1] < scores[0] - LOST:
+        return nothing
+    if share:
+        if not learned.stopped:
+            _learn(learned, given, parent, now, rng, steps, on_round)
+        unet.go_back(learned.model, parent.model, share)
+        raw = _found(learned.model, given)
+    borders, after = _with_border(given, raw, seed)
+    if _changes_too_much(given, raw, after):
+        nothing.elsewhere, borders, after = True, [], raw
+    if not (share or borders) or _score(given, after) < _score(given, before):
+        return nothing
+    model = learned.model if share else parent.model
+    if not share:  # those of before hold for the network of before
+        borders = border.kept(border.of_card(parent.path), borders)
+    return _Taught(model, learned, True, share, borders, *scores, after)
+
+
+def _halves(given):
+    """Return the labels of the first half and of the second: two lists of `Labelled`."""
     halves = [first_half(one.labels == BRAIN) for one in given]
     kept, held = (
         [
@@ -180,22 +236,28 @@ def _teach(given, parent, before, seed, steps, on_round):
         raise InputError(
             f"{given[0].name}: too little is labelled brain; label a whole slice, or more of one"
         )
-    _learn(learned, kept, parent, before, rng, steps // 2, on_round)
-    share, score, now = _best_share(learned.model, parent, kept, held)
-    scores = _score(held, before), score
-    if score < scores[0]:
-        return _Taught(parent.model, learned, False, 0.0, *scores, before)
-    if share and not learned.stopped:
-        _learn(learned, given, parent, now, rng, steps, on_round)
-    unet.go_back(learned.model, parent.model, share)
-    _move_border(learned.model, _level(given, _found(learned.model, given)))
-    after = _found(learned.model, given)
-    if _score(given, after) < _score(given, before):
-        return _Taught(parent.model, learned, False, 0.0, *scores, before)
-    return _Taught(learned.model, learned, True, share, *scores, after)
+    return kept, held
 
 
-def _best_share(model, parent, kept, held):
+def _with_border(given, raw, seed):
+    """Learn where labels have the border: what was learned (a list), and what is found with it."""
+    settings = params.shipped().adapt.calibration
+    borders = border.learn(given, raw, settings, seed)
+    return borders, _moved(given, raw, borders)
+
+
+def _changes_too_much(given, raw, after):
+    """Whether borders change much more of a brain than of its labelled slices (see `FARTHER`)."""
+    times, share = FARTHER
+    for one, old, new in zip(given, raw, after, strict=True):
+        changed = old.mask != new.mask
+        here = changed[one.known].sum() / max(1, old.mask[one.known].sum())
+        if changed.sum() > min(MOST, times * here + share) * old.mask.sum():
+            return True
+    return False
+
+
+def _best_share(model, parent, kept, held, seed):
     """Return the share of what was learned that helps the held-out labels most.
 
     Returns
@@ -209,8 +271,8 @@ def _best_share(model, parent, kept, held):
     for share in KEPT:
         model.set_weights(whole)
         unet.go_back(model, parent.model, share)
-        found = _found(model, kept)
-        score = _score(held, found, _level(kept, found))
+        found = _with_border(kept, _found(model, kept), seed)[1]
+        score = _score(held, found)
         if best is None or score > best[1]:
             best = share, score, found
     model.set_weights(whole)
@@ -229,35 +291,13 @@ def _learn(learned, given, parent, found, rng, until, on_round):
     learning.rounds(learned, looks.batches(rng, seen, BATCH), until, ROUND, on_round)
 
 
-def _score(given, found, level=None):
-    """Return Dice of the brain in the labelled voxels, pooled; of probabilities above a level."""
+def _score(given, found):
+    """Return Dice of the brain in the labelled voxels, pooled."""
     parts = [
-        (
-            one.labels[one.known] == BRAIN,
-            (last.mask if level is None else last.probability > level)[one.known],
-        )
+        (one.labels[one.known] == BRAIN, last.mask[one.known])
         for one, last in zip(given, found, strict=True)
     ]
     return round(dice(*(np.concatenate(part) for part in zip(*parts, strict=True))), 4)
-
-
-def _level(given, found):
-    """Return the probability at which the border fits the labels best."""
-    scores = np.array([_score(given, found, level) for level in LEVELS])
-    return float(LEVELS[scores == scores.max()].mean())
-
-
-def _move_border(model, level):
-    """Move the last layer's bias so that a probability of `level` becomes `extraction.LEVEL`."""
-    import keras
-
-    def odds(probability):
-        return np.log(probability / (1 - probability))
-
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)][-1]
-    kernel, bias = last.get_weights()
-    bias[-1] += odds(extraction.LEVEL) - odds(level)
-    last.set_weights([kernel, bias])
 
 
 def _told(parent, given, before, taught):
@@ -271,7 +311,9 @@ def _told(parent, given, before, taught):
         "parent_name": parent.path.name,
         "adapted_to": [record.described(one, brain_labels.NAMES) for one in given],
         "recipe": RECIPE,
+        "calibration": taught.borders,
         "helped": taught.helped,
+        "elsewhere": taught.elsewhere,
         "kept": taught.share,
         "held_out_before": {"brain": taught.half_before},
         "held_out_after": {"brain": taught.half_after},

@@ -73,6 +73,7 @@ def suggest(
     of the best choice, Nemhauser 1978). See `choice.choose` for several images.
     """
     planes.check(plane)
+    coding(str(labels))  # also where nothing is labelled: it is easily mistaken for `labelled`
 
     def look(one, brain, painted_so_far):
         result = segmentation.segment(

@@ -91,9 +91,9 @@ def adapt(
         typer.Option(
             min=0,
             help=(
-                "Batches of training. Default: 80 for one slice (brain: 100), more for many. 0"
-                " (tissues) leaves the network as it is and learns only where its borders lie: half"
-                " a minute."
+                "Batches of training. Default: 80 for one slice, more for many; of a brain's mask"
+                " 100, if moving the border is not enough. 0 leaves the network as it is and learns"
+                " only where its borders lie: half a minute."
             ),
             show_default=False,
         ),
@@ -105,7 +105,7 @@ def adapt(
             help=(
                 "Score what is learned on labels that are left out in turn, and leave the network"
                 " as it was where that does not help. It takes about 2.5 times as long. --no-guard"
-                " keeps what is learned."
+                " keeps what the network learned."
             ),
         ),
     ] = True,
@@ -125,10 +125,11 @@ def adapt(
     what --labels says. Whole slices, scribbles or single structures, in any plane.
 
     With --what brain it learns which voxels of a whole head are brain: 1 brain, 2 not brain, 0 not
-    labelled, or a mask of 0 and 1 on a slice or a few (other slices are then not labelled). Half of
-    what is labelled is learned first; if that does not help the other half, the network stays as it
-    was. The new weights are for extract, and for segment and bids (--brain-weights). There Ctrl-C
-    keeps the best round only while it trains.
+    labelled, or a mask of 0 and 1 on a slice or a few (other slices are then not labelled). It
+    learns where the border lies, in seconds; the network itself learns only if it found the brain
+    badly. Half of what is labelled is learned first; if that does not help the other half, all
+    stays as it was. The new weights are for extract, and for segment and bids (--brain-weights).
+    There Ctrl-C keeps the best round only while it trains.
 
     Examples:
 
@@ -213,9 +214,11 @@ def _tell(out):
         print(line)
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
     if not known.get("helped", True):
+        why = "what one half of the labels teaches does not help the other"
+        if known.get("elsewhere"):
+            why = "what the labels teach would change the rest of the brain much more than they do"
         typer.echo(
-            "note: what one half of the labels teaches does not help the other, so the network"
-            " stays as it was; check the labels, or label another slice",
+            f"note: {why}, so all stays as it was; check the labels, or label another slice",
             err=True,
         )
     print(out)

@@ -5,7 +5,7 @@ extracted brain (the gate), and again to find the brain; then at its surrounding
 which it fills most of what is seen, to find its border.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -135,6 +135,13 @@ def _closer(network, seen, voxel_mm, first, other, count):
         steadiness=steady,
         sharpness=_dice(last * mask, mask),
     )
+
+
+def redrawn(found, probability):
+    """Return what is `Found` with another probability (x, y, z) of each voxel to be brain."""
+    mask = _largest(probability)
+    sharp = _dice(probability * mask, mask)
+    return replace(found, probability=probability, mask=mask, sharpness=sharp)
 
 
 def whole(mask, other):

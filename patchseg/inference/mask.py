@@ -14,7 +14,7 @@ from patchseg.core import memory, runtime
 from patchseg.core.errors import InputError
 from patchseg.images import brain, grid
 from patchseg.images.volume import name_of, read
-from patchseg.inference import extraction, library, networks, qc
+from patchseg.inference import border, extraction, library, networks, qc
 from patchseg.inference.request import request
 
 HEAD = 0.25
@@ -196,7 +196,7 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_num
         raise InputError(
             f"{name}: no brain is found in it; {MEND}, or check that it is not cut off"
         )
-    return found
+    return border.moved(found, data, voxel_mm, border.of_card(weights))
 
 
 def share_of_other(data, voxel_mm, weights=None, precision="auto"):

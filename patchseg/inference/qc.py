@@ -91,7 +91,7 @@ def _whole_brain(mask, voxel_mm, fused, network):
     none = (
         f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
     )
-    limits = (low / SIZE_ROOM, high * SIZE_ROOM, 0.0, np.inf)
+    limits = (max(low / SIZE_ROOM, ANY_SIZE[0]), min(high * SIZE_ROOM, ANY_SIZE[1]), 0.0, np.inf)
     rows = [
         row("not brain", outside, OUTSIDE, none),
         clipped(mask),

@@ -61,9 +61,7 @@ def request(
         "weights_sha256": checkpoint.read_card(path)["sha256"],
         "card_sha256": files.sha256(checkpoint.card_path(path)),
         "heads_sha256": (
-            None
-            if mask is not None or extract == "never"
-            else checkpoint.read_card(library.find(brain_weights) or checkpoint.HEADS)["sha256"]
+            None if mask is not None or extract == "never" else _of_heads(brain_weights)
         ),
         "settings": {
             "volume": volume or 0,
@@ -76,6 +74,13 @@ def request(
         },
         "patchseg": __version__,
     }
+
+
+def _of_heads(weights):
+    """Return the sum of the weights that find the brain; of their card, if it moves the border."""
+    path = library.find(weights) or checkpoint.HEADS
+    card = checkpoint.read_card(path)
+    return files.sha256(checkpoint.card_path(path)) if card.get("calibration") else card["sha256"]
 
 
 def differences(asked, made):

@@ -69,6 +69,11 @@ def test_what_is_labelled_is_not_suggested_again(network):
     assert np.flatnonzero(both.any(axis=(0, 2))).tolist() == sorted(first.slices + second.slices)
 
 
+def test_labels_in_the_place_of_their_coding_are_refused(tmp_path):
+    with pytest.raises(InputError, match="a_labels.nii.gz"):
+        patchseg.suggest(tmp_path / "a.nii.gz", labels=tmp_path / "a_labels.nii.gz")
+
+
 def test_the_plane_with_the_finest_pixels_is_painted_in(network):
     image, _ = ball_brain((40, 36, 20))
     assert patchseg.suggest(nib.Nifti1Image(image, np.diag([0.5, 0.5, 1, 1])), 1).plane == "axial"

@@ -191,13 +191,14 @@ def test_the_loop_of_notebook_6(folder, tmp_path):
 
         notebook.run(painters[1])
         hand = Hand(notebook, painters[1], labels)
-        again = np.flatnonzero(ras(out / "macaque_guess.nii.gz").any(axis=(0, 2)))
-        assert not set(again) & set(np.flatnonzero(painted.any(axis=(0, 2))))
+        guess, old = ras(out / "macaque_guess.nii.gz"), painted > 0
+        assert np.array_equal(guess[old], painted[old])
+        again = np.flatnonzero(np.where(old, 0, guess).any(axis=(0, 2)))
+        assert again.size and not set(again) & set(np.flatnonzero(old.any(axis=(0, 2))))
         hand.choose("GM")
         hand.draw((0.25, 0.5), (0.4, 0.5))
         both = hand.changed(painted)
         notebook.keep("second_round", painters[1])
-        old = painted > 0
         assert np.array_equal(both[old], painted[old]) and both[:, again].any()
         for at in [at for at in code if at > painters[1]]:
             notebook.run(at)

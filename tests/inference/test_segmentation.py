@@ -133,6 +133,8 @@ def test_qc_names_what_is_odd(network):
     )
     small = patchseg.segment(nib.Nifti1Image(data, np.diag([0.1, 0.1, 0.1, 1])))
     assert verdicts(small)["brain size (mm)"] == "look"
+    large = patchseg.segment(nib.Nifti1Image(data, np.diag([10.0, 10.0, 10.0, 1])))
+    assert verdicts(large)["brain size (mm)"] == "look"  # though networks saw brains magnified
     inverse = patchseg.segment(nib.Nifti1Image(np.where(labels > 0, 120 - data, 0), image.affine))
     assert verdicts(inverse)["rim to depth"] == "look" and "T2w" in inverse.reasons
 
