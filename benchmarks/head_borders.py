@@ -54,11 +54,11 @@ def measure(head, plane):
         labels[at] = np.where(one.mask[at], BRAIN, OTHER)
         row = {"slice": int(place), "before": _dice(one.mask, raw.mask, labels)}
         given = Labelled(head, one.image, labels, one.affine)
-        free = border.learn([given], [raw], params.shipped().adapt.calibration)
+        own = border.around(one.image, raw, one.voxel_mm)
+        free = border.learn([given], [own], params.shipped().adapt.calibration)
         row["used"], checked = _checked(head, labels)
         for name, borders in (("all", free), ("checked", checked)):
-            moved = border.moved(raw, one.image, one.voxel_mm, borders)
-            row[name] = _dice(one.mask, moved.mask, labels)
+            row[name] = _dice(one.mask, border.moved(raw, own, borders).mask, labels)
         found.append(row)
     return found
 

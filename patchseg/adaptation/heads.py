@@ -10,6 +10,7 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,12 @@ labelled slices, and this share. Beyond, it was learned at a place that is unlik
 on slices of the zoo's five heads, as is `MOST`."""
 MOST = 0.5
 """Share of a brain that a border changes at most."""
+WHY = {
+    "few": "too little is labelled around the border",
+    "halves": "what one half of the labels teaches does not help the other",
+    "elsewhere": "what the labels teach would change the brain too much where nothing is labelled",
+}
+"""In words, why nothing was kept."""
 RECIPE = {
     "steps": STEPS,
     "more_steps": MORE_STEPS,
@@ -111,7 +118,7 @@ def adapt(
         check_target(out, parent.path)
         given = _read_all(images, labelled, volume, nan_as_background)
         raw = _found(parent.model, given)
-        before = _moved(given, raw, border.of_card(parent.path))
+        before = _moved(raw, _around(given, raw), border.of_card(parent.path))
         if _score(given, before) == 1:
             warnings.warn(nothing_to_learn(given), stacklevel=2)
         steps = steps_for(given) if steps is None else steps
@@ -160,66 +167,76 @@ def _found(model, given):
     return [extraction.find(model, one.image, one.voxel_mm) for one in given]
 
 
-def _moved(given, found, borders):
-    """Return what was found, with the border where labels have it."""
+def _around(given, found):
     return [
-        border.moved(last, one.image, one.voxel_mm, borders)
-        for one, last in zip(given, found, strict=True)
+        border.around(one.image, last, one.voxel_mm) for one, last in zip(given, found, strict=True)
     ]
+
+
+def _moved(found, seen, borders):
+    """Return what was found, with the border where labels have it."""
+    return [border.moved(*pair, borders) for pair in zip(found, seen, strict=True)]
 
 
 @dataclass
 class _Taught:
-    """What came out: the network, how much of what it learned was kept, and Dice.
+    """What came out: the network, how much of what it learned was kept, borders, and Dice.
 
-    That in the held-out half of the labels, before and after; `after` is what is found now, by a
-    border as of `border.learn`; `elsewhere` whether that would change too much (see `FARTHER`).
+    That in the held-out half of the labels, before and after; `after` is what is found now; `why`
+    one of `WHY` if nothing was kept.
     """
 
     model: object
     learned: learning.Learned
-    helped: bool
     share: float
     borders: list
     half_before: float
     half_after: float
     after: list
-    elsewhere: bool = False
+    why: str = ""
+
+
+class _Bordered(NamedTuple):
+    """Borders that were learned, what is found with them, and why there are none."""
+
+    borders: list
+    found: list
+    why: str
 
 
 def _teach(given, parent, raw, before, seed, steps, on_round):
     """Learn half of the labels, look whether that helps the other half, learn all.
 
-    `raw` is what the network found by itself, `before` that with the border that it knows.
+    `raw` is what the network found by itself, `before` that with the borders that it knows.
     """
     rng, learned = np.random.default_rng(seed), learning.Learned(parent.model)
     kept, held = _halves(given)
-    scores = [_score(held, before), _score(held, _with_border(kept, raw, seed)[1])]
-    share = 0.0
+    known, share = border.of_card(parent.path), 0.0
+    half = _with_border(kept, given, raw, known, seed)
+    scores = [_score(held, before), _score(held, half.found)]
     if steps and scores[1] < ENOUGH:
         _learn(learned, kept, parent, before, rng, steps // 2, on_round)
-        best = _best_share(learned.model, parent, kept, held, seed)
+        best = _best_share(learned.model, parent, given, kept, held, seed)
         if best[1] > scores[1]:
-            share, scores[1], now = best
-    nothing = _Taught(
-        parent.model, learned, False, 0.0, border.of_card(parent.path), *scores, before
-    )
+            share, scores[1], half = best
+
+    def nothing(why):
+        return _Taught(parent.model, learned, 0.0, known, *scores, before, why)
+
     if scores[1] < scores[0] - LOST:
-        return nothing
+        return nothing("halves")
     if share:
         if not learned.stopped:
-            _learn(learned, given, parent, now, rng, steps, on_round)
+            _learn(learned, given, parent, half.found, rng, steps, on_round)
         unet.go_back(learned.model, parent.model, share)
-        raw = _found(learned.model, given)
-    borders, after = _with_border(given, raw, seed)
-    if _changes_too_much(given, raw, after):
-        nothing.elsewhere, borders, after = True, [], raw
-    if not (share or borders) or _score(given, after) < _score(given, before):
-        return nothing
-    model = learned.model if share else parent.model
-    if not share:  # those of before hold for the network of before
-        borders = border.kept(border.of_card(parent.path), borders)
-    return _Taught(model, learned, True, share, borders, *scores, after)
+        raw, known = _found(learned.model, given), []  # those of before are for another network
+    whole = _with_border(given, given, raw, known, seed, half.borders)
+    if not (share or whole.borders):
+        return nothing(half.why or whole.why)
+    if _score(given, whole.found) < _score(given, before):
+        return nothing("halves")
+    model, borders = learned.model if share else parent.model, border.kept(known, whole.borders)
+    return _Taught(model, learned, share, borders, *scores, whole.found)
 
 
 def _halves(given):
@@ -239,11 +256,33 @@ def _halves(given):
     return kept, held
 
 
-def _with_border(given, raw, seed):
-    """Learn where labels have the border: what was learned (a list), and what is found with it."""
-    settings = params.shipped().adapt.calibration
-    borders = border.learn(given, raw, settings, seed)
-    return borders, _moved(given, raw, borders)
+def _with_border(labelled, given, raw, known, seed, only=None):
+    """Learn where labels have the border.
+
+    Parameters
+    ----------
+    labelled, given : list of Labelled
+        What is learned, and all labels.
+    raw : list of extraction.Found
+        What the network by itself finds.
+    known : list of dict
+        Borders for other heads.
+    seed : int
+    only : list of dict, optional
+        Borders for other heads than these are left out.
+
+    Returns
+    -------
+    learned : _Bordered
+    """
+    seen = _around(given, raw)
+    new = border.learn(labelled, seen, params.shipped().adapt.calibration, seed)
+    if only is not None:
+        new = [one for one in new if any(border.alike(one, other) for other in only)]
+    found = _moved(raw, seen, border.kept(known, new))
+    if new and _changes_too_much(given, raw, found):
+        return _Bordered([], _moved(raw, seen, known), "elsewhere")
+    return _Bordered(new, found, "" if new else "few")
 
 
 def _changes_too_much(given, raw, after):
@@ -257,24 +296,24 @@ def _changes_too_much(given, raw, after):
     return False
 
 
-def _best_share(model, parent, kept, held, seed):
+def _best_share(model, parent, given, kept, held, seed):
     """Return the share of what was learned that helps the held-out labels most.
 
     Returns
     -------
     share, score : float
         One of `KEPT`, the smallest that is best, and Dice in the held-out labels.
-    found : list of patchseg.inference.extraction.Found
+    half : _Bordered
         With this share.
     """
     whole, best = model.get_weights(), None
     for share in KEPT:
         model.set_weights(whole)
         unet.go_back(model, parent.model, share)
-        found = _with_border(kept, _found(model, kept), seed)[1]
-        score = _score(held, found)
+        half = _with_border(kept, given, _found(model, kept), [], seed)
+        score = _score(held, half.found)
         if best is None or score > best[1]:
-            best = share, score, found
+            best = share, score, half
     model.set_weights(whole)
     return best
 
@@ -303,7 +342,7 @@ def _score(given, found):
 def _told(parent, given, before, taught):
     """Return what the card tells, a dict."""
     learned, pairs = taught.learned, zip(given, taught.after, strict=True)
-    sizes = [brain.size_mm(found.mask, one.voxel_mm) for one, found in pairs]
+    sizes = [brain.size_mm(found.mask, one.voxel_mm) for one, found in pairs if found.mask.any()]
     changed = [1 - dice(a.mask, b.mask) for a, b in zip(before, taught.after, strict=True)]
     return record.inherited(parent, [*parent.card.get("sizes_mm", []), *sizes]) | {
         "what": "brain",
@@ -311,9 +350,9 @@ def _told(parent, given, before, taught):
         "parent_name": parent.path.name,
         "adapted_to": [record.described(one, brain_labels.NAMES) for one in given],
         "recipe": RECIPE,
-        "calibration": taught.borders,
-        "helped": taught.helped,
-        "elsewhere": taught.elsewhere,
+        "borders": taught.borders,
+        "helped": not taught.why,
+        "why": taught.why,
         "kept": taught.share,
         "held_out_before": {"brain": taught.half_before},
         "held_out_after": {"brain": taught.half_after},

@@ -212,15 +212,12 @@ def _tell(out):
             print(f"Dice on {title}: {shown}")
     for line in record.said(known):
         print(line)
-    print(f"{known['seconds']:.0f} s, {known['steps']} batches; {record.still_pays(out)[1]}")
-    if not known.get("helped", True):
-        why = "what one half of the labels teaches does not help the other"
-        if known.get("elsewhere"):
-            why = "what the labels teach would change the rest of the brain much more than they do"
-        typer.echo(
-            f"note: {why}, so all stays as it was; check the labels, or label another slice",
-            err=True,
-        )
+    advice = record.still_pays(out)[1] if known.get("helped", True) else "all stays as it was"
+    print(f"{known['seconds']:.0f} s, {known['steps']} batches; {advice}")
+    if known.get("why"):
+        from patchseg.adaptation.heads import WHY
+
+        typer.echo(f"note: {WHY[known['why']]}; check the labels, or label another slice", err=True)
     print(out)
     if known["stopped"]:
         typer.echo(f"{out} holds the best of the {known['steps']} batches so far", err=True)

@@ -85,10 +85,11 @@ def add(
 ):
     """Copy weights that you have into the folder, for example those of a colleague."""
     from patchseg import checkpoint
-    from patchseg.inference import library, networks
+    from patchseg.inference import border, library, networks
 
-    load = networks.load_heads if checkpoint.finds_brains(file) else networks.load
-    load(file)  # whether they can be used at all
+    heads = checkpoint.finds_brains(file)
+    for load in (networks.load_heads, border.of_card) if heads else (networks.load,):
+        load(file)  # whether they can be used at all
     print(library.add(file, name))
 
 
@@ -153,7 +154,7 @@ def _origin(told):
     if told.kept == "borders":
         yield "only the borders of the tissues were moved"
     if not told.helped:
-        yield "what one half of the labels teaches did not help the other: the network as it was"
+        yield "what the labels teach was not kept: the network as it was"
     if told.stopped:
         yield "the training was stopped"
 

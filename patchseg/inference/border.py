@@ -10,7 +10,8 @@ What it says of brightness holds for heads that look alike there: of one contras
 about the same size. Other heads are left as they are.
 """
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
@@ -45,7 +46,9 @@ RIDGE = 2.0
 """Times the root of the number of voxels of a slice: penalty on squared weights. Chosen on the
 heads of the zoo, as are the widths."""
 ROOM = 1.2
-"""It holds for brains up to so many times smaller or larger (edge length)."""
+"""What is learned holds for brains up to so many times smaller or larger (edge length)."""
+NUMBERS = ("center", "scale", "weights", "bias")
+"""What a card holds of `calibration.fit`."""
 FLOOR = 1e-3
 """A probability is at least this before its log-odds become a feature."""
 
@@ -86,59 +89,85 @@ def of_card(weights=None):
         If the card holds something else.
     """
     path = library.find(weights) or checkpoint.HEADS
-    found = checkpoint.read_card(path).get("calibration", [])
+    found = checkpoint.read_card(path).get("borders") or []
     try:
         return [one.model_dump() for one in TypeAdapter(list[_Border]).validate_python(found)]
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise InputError(
-            f"{checkpoint.card_path(path)}: calibration.{where} is not what this version of"
+            f"{checkpoint.card_path(path)}: borders.{where} is not what this version of"
             " patchseg learns from labels; adapt again with the same images and labels (patchseg"
             " adapt --what brain)"
         ) from error
 
 
-def describe(seen, found, voxel_mm):
-    """Describe the voxels around the border of a brain that was found.
+class Around(NamedTuple):
+    """What lies around the border of a brain that was found.
+
+    Attributes
+    ----------
+    near : (x, y, z) ndarray of bool
+        Its voxels.
+    features : (n, 8) ndarray of float32
+        In their order: log-odds of the network, brightness, smoothed brightness, smoothed log-odds,
+        spread of the brightness.
+    start : (n, 3) ndarray of float32
+        How probable brain, not brain (and no third class) are; even at the network's border.
+    look : list of 6 float
+        Mean brightness in `SHELLS`.
+    size_mm : float
+        Cube root of the brain's volume.
+    """
+
+    near: np.ndarray
+    features: np.ndarray
+    start: np.ndarray
+    look: list
+    size_mm: float
+
+
+def around(image, found, voxel_mm):
+    """Describe what lies around the border of a brain that was found.
 
     Parameters
     ----------
-    seen : (x, y, z) ndarray of float32
-        The image as of `head.scaled`.
+    image : (x, y, z) ndarray of float
+        As the scanner gave it.
     found : extraction.Found
     voxel_mm : tuple of three float
 
     Returns
     -------
-    near : (x, y, z) ndarray of bool
-        The voxels around the border.
-    features : (n, 8) ndarray of float32
-        In their order: log-odds of the network, brightness, smoothed brightness, smoothed log-odds,
-        spread of the brightness.
-    look : list of 6 float
-        Mean brightness in `SHELLS`.
+    around : Around, or None
+        None where there is no brain, or one of a few voxels.
     """
-    mask, size = found.mask, brain.size_mm(found.mask, voxel_mm) / np.array(voxel_mm)  # voxels
-    near = np.zeros(mask.shape, bool)
+    mask = found.mask
+    if not mask.any():
+        return None
+    size_mm = brain.size_mm(mask, voxel_mm)
+    size = size_mm / np.array(voxel_mm)  # voxels
     box = grid.widened(grid.box(mask), (NEAR + 2 * max(BLURS)) * size, mask.shape)
-    image, probability, edges = seen[box], found.probability[box], 1 / size
-    depth = ndimage.distance_transform_edt(np.pad(mask[box], 1), edges)[1:-1, 1:-1, 1:-1]
-    depth = depth - ndimage.distance_transform_edt(~mask[box], edges)
-    near[box] = at = np.abs(depth) < NEAR
+    inside, seen, probability = mask[box], head.scaled(image)[box], found.probability[box]
+    depth = ndimage.distance_transform_edt(np.pad(inside, 1), 1 / size)[1:-1, 1:-1, 1:-1]
+    depth = (depth - ndimage.distance_transform_edt(~inside, 1 / size)).astype(np.float32)
+    at = np.abs(depth) < NEAR
+    if not at.any():
+        return None
 
     def smooth(values, width):
         return ndimage.gaussian_filter(values, width * size)
 
-    mean = smooth(image, TEXTURE)
-    features = [
-        _odds(probability),
-        image,
-        *(smooth(image, width) for width in BLURS),
-        *(_odds(smooth(probability, width)) for width in WIDE),
-        np.sqrt(np.maximum(smooth(image * image, TEXTURE) - mean**2, 0)),
-    ]
-    features = np.stack([one[at] for one in features], axis=1).astype(np.float32)
-    return near, features, _look(depth[at], image[at])
+    features = [_odds(probability[at]), seen[at]]
+    features += [smooth(seen, width)[at] for width in BLURS]
+    features += [_odds(smooth(probability, width)[at]) for width in WIDE]
+    variance = smooth(seen * seen, TEXTURE)[at] - smooth(seen, TEXTURE)[at] ** 2
+    features = np.stack([*features, np.sqrt(np.maximum(variance, 0))], axis=1)
+    share = expit(features[:, 0] - logit(extraction.LEVEL))
+    start = np.stack([share, 1 - share, np.zeros_like(share)], axis=1)
+    near = np.zeros(mask.shape, bool)
+    near[box] = at
+    parts = (part.astype(np.float32) for part in (features, start))
+    return Around(near, *parts, _look(depth[at], seen[at]), size_mm)
 
 
 def _look(depth, image):
@@ -150,15 +179,15 @@ def _look(depth, image):
     return np.round(np.interp(np.arange(len(counts)), held, means), 4).tolist()
 
 
-def learn(given, found, settings, seed=0):
-    """Learn from labelled voxels where the border lies: once for all heads that look alike.
+def learn(given, seen, settings, seed=0):
+    """Learn from labelled voxels where the border lies: once for all heads that are alike.
 
     Parameters
     ----------
     given : sequence of patchseg.datasets.labelled.Labelled
         Labels are 0 not labelled, 1 brain, 2 not brain.
-    found : sequence of extraction.Found
-        What the network by itself finds in each; where there is no brain, nothing is learned.
+    seen : sequence of Around or None
+        Of what the network by itself finds in each.
     settings : patchseg.params.Calibration
     seed : int
 
@@ -167,91 +196,86 @@ def learn(given, found, settings, seed=0):
     borders : list of dict
         For `moved`, and for a card. Empty if there is too little to learn from.
     """
-    groups = []
-    for one, last in zip(given, found, strict=True):
-        if not last.mask.any():
+    groups, settings = [], settings.model_copy(update={"ridge": RIDGE})
+    for one, own in zip(given, seen, strict=True):
+        if own is None:
             continue
-        near, features, look = describe(head.scaled(one.image), last, one.voxel_mm)
-        known = one.labels[near] > 0
-        start, labels = _both(last.probability[near][known]), one.labels[near][known]
-        own = (features[known], start, labels), look, brain.size_mm(last.mask, one.voxel_mm), one
-        alike = [group for group in groups if _apart(group[0][1], look) <= ALIKE]
-        (alike[0] if alike else groups).append(own if alike else [own])
-    borders = [
-        _learned(group, settings.model_copy(update={"ridge": RIDGE}), seed) for group in groups
-    ]
+        alike = [group for group in groups if _fits(_known(group[:1]), own)]
+        (alike[0] if alike else groups).append((one, own) if alike else [(one, own)])
+    borders = [_learned(group, settings, seed) for group in groups]
     return [border for border in borders if border]
 
 
+def _known(group):
+    """Return for which heads it holds what these teach, a dict."""
+    sizes = [own.size_mm for _, own in group]
+    room = [float(f"{one:.4g}") for one in (min(sizes) / ROOM, max(sizes) * ROOM)]
+    return {"looks": [own.look for _, own in group], "mm": room}
+
+
 def _learned(group, settings, seed):
-    """Learn of heads that look alike: a dict, or None."""
-    parts, looks, sizes, given = zip(*group, strict=True)
-    slices = max(1, sum(len(one.slices()[1]) for one in given))
-    together = (np.concatenate(part) for part in zip(*parts, strict=True))
+    """Learn of heads that are alike: a dict, or None."""
+    labels = [one.labels[own.near] for one, own in group]
+    parts = [
+        [getattr(own, name)[told > 0] for (_, own), told in zip(group, labels, strict=True)]
+        for name in ("features", "start")
+    ]
+    together = [np.concatenate(part) for part in (*parts, [told[told > 0] for told in labels])]
+    slices = max(1, sum(len(one.slices()[1]) for one, _ in group))
     learned = calibration.fit(*together, settings, seed, slices)
-    return learned and {
-        **{name: learned[name] for name in ("center", "scale", "weights", "bias")},
-        "looks": list(looks),
-        "mm": [round(min(sizes) / ROOM, 1), round(max(sizes) * ROOM, 1)],
-    }
+    return learned and {name: learned[name] for name in NUMBERS} | _known(group)
+
+
+def _fits(border, own):
+    """Whether a border is for heads like this one: of that size, and that look."""
+    low, high = border["mm"]
+    return low <= own.size_mm <= high and _apart(border, own.look) <= ALIKE
+
+
+def _apart(border, look):
+    """Return how far a look is from the nearest one of a border."""
+    return min(float(np.mean(np.abs(np.subtract(one, look)))) for one in border["looks"])
+
+
+def alike(one, other):
+    """Whether two borders are for the same heads: of a size that both hold for, and a like look."""
+    (low, high), (least, most) = one["mm"], other["mm"]
+    return low <= most and least <= high and min(map(partial(_apart, one), other["looks"])) <= ALIKE
 
 
 def kept(borders, new):
-    """Return new borders, and those of before for heads that look otherwise: a list of dict."""
-    looks = [look for border in new for look in border["looks"]]
-    return new + [
-        border
-        for border in borders
-        if all(_apart(own, look) > ALIKE for own in border["looks"] for look in looks)
-    ]
+    """Return new borders, and those of before for heads that these are not for: a list of dict."""
+    return new + [old for old in borders if not any(alike(old, one) for one in new)]
 
 
-def moved(found, image, voxel_mm, borders):
-    """Return what was found, with its border where labels have it in heads that look alike.
+def moved(found, own, borders):
+    """Return what was found, with its border where labels have it in heads that are alike.
 
     Parameters
     ----------
     found : extraction.Found
         Of the network by itself.
-    image : (x, y, z) ndarray of float
-        As the scanner gave it.
-    voxel_mm : tuple of three float
+    own : Around, or None
+        Of it.
     borders : sequence of dict
         Of `learn`.
 
     Returns
     -------
     found : extraction.Found
+        The same, if none of them is for such a head.
     """
-    if not (borders and found.mask.any()):
+    fitting = [border for border in borders if own is not None and _fits(border, own)]
+    if not fitting:
         return found
-    near, features, look = describe(head.scaled(image), found, voxel_mm)
-    size_mm = brain.size_mm(found.mask, voxel_mm)
-    apart = [min(_apart(own, look) for own in border["looks"]) for border in borders]
-    best = int(np.argmin(apart))
-    low, high = borders[best]["mm"]
-    if apart[best] > ALIKE or not low <= size_mm <= high:
-        return found
+    best = min(fitting, key=lambda border: _apart(border, own.look))
     classes = {"tissues": ("CSF", "GM")}  # the first two of three: brain, not brain
-    start = _both(found.probability[near])
-    share = calibration.apply(borders[best] | classes, features, start)[:, 0]
+    share = calibration.apply(best | classes, own.features, own.start)[:, 0]
     probability = np.where(found.mask, found.probability, 0)  # nothing else joins it
-    probability[near] = expit(_odds(share) + logit(extraction.LEVEL))
-    return extraction.redrawn(found, probability)
-
-
-def _apart(one, other):
-    return float(np.mean(np.abs(np.subtract(one, other))))
+    probability[own.near] = expit(_odds(share) + logit(extraction.LEVEL))
+    redrawn = extraction.redrawn(found, probability)
+    return redrawn if redrawn.mask.any() else found
 
 
 def _odds(probability):
     return logit(np.clip(probability, FLOOR, 1 - FLOOR))
-
-
-def _both(probability):
-    """Return how probable brain, not brain (and no third class) are: (n, 3) ndarray of float32.
-
-    They are even where the network's border lies.
-    """
-    share = expit(_odds(probability) - logit(extraction.LEVEL))
-    return np.stack([share, 1 - share, np.zeros_like(share)], axis=1).astype(np.float32)

@@ -187,7 +187,7 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_num
             f"{name}: too few slices to find a brain in: the thinnest edge is less than {THIN:.0%}"
             " of the longest; draw the mask of the brain by hand, and give it to segment (--mask)"
         )
-    network = networks.load_heads(weights, precision)
+    network, borders = networks.load_heads(weights, precision), border.of_card(weights)
     try:
         found = extraction.find(network, data, voxel_mm, brain_number)
     except InputError as error:
@@ -196,7 +196,7 @@ def find(data, voxel_mm, name="image", weights=None, precision="auto", brain_num
         raise InputError(
             f"{name}: no brain is found in it; {MEND}, or check that it is not cut off"
         )
-    return border.moved(found, data, voxel_mm, border.of_card(weights))
+    return border.moved(found, border.around(data, found, voxel_mm), borders) if borders else found
 
 
 def share_of_other(data, voxel_mm, weights=None, precision="auto"):

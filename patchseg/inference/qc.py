@@ -91,7 +91,10 @@ def _whole_brain(mask, voxel_mm, fused, network):
     none = (
         f"{outside:.0%} of the brain looks like none; is the mask too large, or the head still on?"
     )
-    limits = (max(low / SIZE_ROOM, ANY_SIZE[0]), min(high * SIZE_ROOM, ANY_SIZE[1]), 0.0, np.inf)
+    low, high = max(low / SIZE_ROOM, ANY_SIZE[0]), min(high * SIZE_ROOM, ANY_SIZE[1])
+    if network.calibration:  # also a shrew, or a whale, that labels taught
+        low, high = min(low, network.calibrated_mm[0]), max(high, network.calibrated_mm[1])
+    limits = (low, high, 0.0, np.inf)
     rows = [
         row("not brain", outside, OUTSIDE, none),
         clipped(mask),

@@ -80,7 +80,7 @@ def _of_heads(weights):
     """Return the sum of the weights that find the brain; of their card, if it moves the border."""
     path = library.find(weights) or checkpoint.HEADS
     card = checkpoint.read_card(path)
-    return files.sha256(checkpoint.card_path(path)) if card.get("calibration") else card["sha256"]
+    return files.sha256(checkpoint.card_path(path)) if card.get("borders") else card["sha256"]
 
 
 def differences(asked, made):

@@ -107,36 +107,76 @@ def test_one_slice_teaches_where_the_brain_is(parent, tmp_path):
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0 and "half of the labels, held out, before: brain" in done.output
     assert checkpoint.read_card(again)["sha256"] == card["sha256"]
+    assert checkpoint.read_card(again)["borders"] == card["borders"]
+
+
+def core_of_a_ball():
+    """A head, the brighter core of its brain, labels that call only the core brain."""
+    image, brain = ball_head()
+    core = ball(brain.shape, 0.42)
+    image = np.where(brain, 100, image / 3) + 50 * core
+    return image, core, labelled(core, image, 27)
+
+
+def teach(one, parent, steps, monkeypatch=None):
+    own = networks.Network(Bright(), parent, checkpoint.read_card(parent))
+    raw = heads._found(own.model, [one])
+    return own, raw, heads._teach([one], own, raw, raw, 0, steps, None)
 
 
 def test_a_border_that_lies_elsewhere_is_moved_and_the_network_stays(parent, monkeypatch):
     """Somebody calls only the brighter core of what the network finds brain."""
-    image, brain = ball_head()
-    core = ball(brain.shape, 0.42)
-    image = np.where(brain, 100, image / 3) + 50 * core
+    image, core, one = core_of_a_ball()
     monkeypatch.setattr(learning, "rounds", lambda *_: pytest.fail("it is not to learn"))
-    one = labelled(core, image, 27)
-    own = networks.Network(Bright(), parent, checkpoint.read_card(parent))
-    raw = heads._found(own.model, [one])
-    taught = heads._teach([one], own, raw, raw, 0, 80, None)
-    assert taught.helped and taught.share == 0 and taught.model is own.model
+    own, raw, taught = teach(one, parent, 80)
+    assert not taught.why and taught.share == 0 and taught.model is own.model
     assert dice(core, taught.after[0].mask) > 0.95 > dice(core, raw[0].mask) + 0.1
-    again = border.moved(raw[0], image, (1, 1, 1), taught.borders)
+    again = border.moved(raw[0], border.around(image, raw[0], (1, 1, 1)), taught.borders)
     assert np.array_equal(again.mask, taught.after[0].mask)
-    # heads that look otherwise, and brains of another size, are left as they are
-    for other, voxel_mm in ((np.where(image > 0, 200 - image, 0), (1, 1, 1)), (image, (2, 2, 2))):
-        assert border.moved(raw[0], other, voxel_mm, taught.borders) is raw[0]
 
 
-def test_a_network_that_learns_nothing_stays_as_it_was(parent, tmp_path, monkeypatch):
+def test_strokes_of_which_a_half_teaches_nothing_move_no_border(parent):
+    _, _, one = core_of_a_ball()
+    far = np.ones(one.labels.shape, bool)
+    far[:, 27, 21:30] = False  # a stroke through the brain
+    few = replace(one, labels=np.where(far, 0, one.labels).astype(np.uint8))
+    raw = teach(few, parent, 0)[1]
+    near = border.around(one.image, raw[0], (1, 1, 1)).near & few.known
+    assert 100 <= near.sum() < 200
+    assert teach(few, parent, 0)[2].why == "few"
+
+
+def test_what_would_change_the_rest_much_more_is_not_kept(parent, monkeypatch):
+    _, _, one = core_of_a_ball()
+    monkeypatch.setattr(heads, "FARTHER", (0.5, 0))
+    _, raw, taught = teach(one, parent, 0)
+    assert taught.why == "elsewhere" and taught.borders == [] and taught.after == raw
+
+
+def test_a_second_round_keeps_the_borders_of_other_heads(parent, monkeypatch):
+    image, core, one = core_of_a_ball()
+    _, _, first = teach(one, parent, 0)
+    dark = Labelled("dark", np.where(image > 0, 200 - image, 0), one.labels, np.eye(4))
+    raw = heads._found(Bright(), [one])
+    monkeypatch.setattr(heads.border, "of_card", lambda path: first.borders)
+    own = networks.Network(Bright(), parent, checkpoint.read_card(parent))
+    second = heads._teach([dark], own, raw, raw, 0, 0, None)
+    assert not second.why and second.borders[1:] == first.borders
+
+
+def test_a_network_that_learns_nothing_stays_as_it_was(parent, monkeypatch):
     image, brain = small_head()
     nothing = replace(extraction.whole(brain, 0.9), mask=np.zeros(brain.shape, bool))
-    monkeypatch.setattr(heads, "_with_border", lambda given, *_: ([], [nothing for _ in given]))
+    monkeypatch.setattr(
+        heads,
+        "_with_border",
+        lambda labelled, *_: heads._Bordered([], [nothing for _ in labelled], "few"),
+    )
     sure = Labelled("x", np.asarray(image.dataobj), labelled(brain).labels, np.eye(4))
     before = [extraction.whole(brain, 0.9)]
     own = heads._parent(parent, "float32")
     stays = heads._teach([sure], own, before, before, 0, 4, None)
-    assert not stays.helped and stays.half_before == 1 and stays.learned.steps == 2
+    assert stays.why == "halves" and stays.half_before == 1 and stays.learned.steps == 2
     assert stays.model is own.model
 
 
