@@ -41,7 +41,7 @@ SHELLS = np.linspace(-NEAR, NEAR, 7)
 """Ends of the shells around the border whose brightness tells how a head looks, outside first."""
 ALIKE = 0.06
 """Brightness, 0 background and 1 bright tissue, by which the shells of two heads may differ on
-average. T1w and T2w of the zoo's macaques differ by 0.14, of its chimpanzees by 0.17."""
+average. T1w and T2w of the zoo's macaques differ by 0.14, of its chimpanzees by 0.12."""
 RIDGE = 2.0
 """Times the root of the number of voxels of a slice: penalty on squared weights. Chosen on the
 heads of the zoo, as are the widths."""
