@@ -64,18 +64,18 @@ def key(brain, how):
     )
 
 
-def report(table):
-    """Write the table: a line a brain."""
+def report(table, by=("how", "brain"), title="labels", name="borders.md"):
+    """Write the table: a line for each of what `by` tells apart."""
     lines = []
-    for place, own in table.groupby(["how", "brain"], sort=False):
+    for place, own in table.groupby(list(by), sort=False):
         gains = [own[name] - own.before for name in ("all", "checked")]
         told = [f"{number:+.3f}" for gain in gains for number in (gain.mean(), gain.min())]
         used = int((own.used.astype(str) == "True").sum())
         lines.append(
             [*place, f"{own.before.mean():.3f}", *told, f"{used} of {len(own)}", keys(own)]
         )
-    head = ["labels", "brain", "without", "mean gain, no checks", "least", "mean gain, checks"]
-    common.write_markdown(OUT / "borders.md", [*head, "least", "used", "key"], lines, table)
+    head = [title, by[1], "without", "mean gain, no checks", "least", "mean gain, checks"]
+    common.write_markdown(OUT / name, [*head, "least", "used", "key"], lines, table)
 
 
 def main():

@@ -1,6 +1,6 @@
 """What one slice of a true mask says of the brain's border in the rest of a head.
 
-    python benchmarks/head_borders.py            # six minutes on two cores
+    python benchmarks/head_borders.py            # four minutes on two cores
     python benchmarks/head_borders.py --report   # the table only
 
 Slices from end to end of each head, in each plane, are labelled one at a time, and taught to a
@@ -20,6 +20,7 @@ import common
 import nibabel as nib
 import numpy as np
 from adaptation_tables import OUT
+from borders import report as write_gains
 from common import load, weights_of
 
 from patchseg import checkpoint, metrics, params
@@ -29,7 +30,6 @@ from patchseg.datasets.labelled import Labelled
 from patchseg.images.grid import AXES
 from patchseg.inference import border, extraction, networks
 from patchseg.scoring.on_heads import LEFT_OUT
-from patchseg.scoring.rows import keys
 
 SLICES = 6
 LEAST = 0.3
@@ -85,16 +85,7 @@ def key(head, plane):
 
 def report(table):
     """Write the table: a line a head and plane."""
-    lines = []
-    for place, own in table.groupby(["head", "plane"], sort=False):
-        gains = [own[name] - own.before for name in ("all", "checked")]
-        told = [f"{number:+.3f}" for gain in gains for number in (gain.mean(), gain.min())]
-        used = int((own.used.astype(str) == "True").sum())
-        lines.append(
-            [*place, f"{own.before.mean():.3f}", *told, f"{used} of {len(own)}", keys(own)]
-        )
-    head = ["head", "plane", "without", "mean gain, no checks", "least", "mean gain, checks"]
-    common.write_markdown(OUT / "head_borders.md", [*head, "least", "used", "key"], lines, table)
+    write_gains(table, ("head", "plane"), "head", "head_borders.md")
 
 
 def main():
