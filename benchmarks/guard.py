@@ -2,16 +2,19 @@
 
     python benchmarks/guard.py              # long; current rows are kept
     python benchmarks/guard.py --brains macaque-21mo mouse-fvb-2 --counts 1   # some minutes
+    python benchmarks/guard.py --counts 2 --taught 1   # a second round: its first slice was learned
     python benchmarks/guard.py --borders    # only --steps 0
     python benchmarks/guard.py --report     # the table only
 
 Each animal is adapted to from a network that never saw its species (artefacts/across/networks),
 with and without the guard; labels that the guard refuses because they are doubted are not learned.
-Slices are coronal, drawn at random; they are left out of the scores. Needs PATCHSEG_ZOO. Writes
+Slices are coronal, drawn at random; they are left out of the scores. In a second round the parent
+has learned one of them, rightly labelled, and learns all. Needs PATCHSEG_ZOO. Writes
 artefacts/adaptation/guard.csv and guard.md.
 """
 
 import time
+from dataclasses import replace
 from itertools import product
 
 import common
@@ -21,10 +24,10 @@ from adaptation_tables import OUT
 from common import ANIMALS, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import params
-from patchseg.adaptation import label_checks, learning
+from patchseg.adaptation import earlier, label_checks, learning, record
 from patchseg.adaptation.answers import CHECKS, UNLIKE, answer, calibrated
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT, judge
-from patchseg.core.tissues import UNLABELLED, is_tissue
+from patchseg.core.tissues import TISSUES, UNLABELLED, is_tissue
 from patchseg.inference import networks
 
 COUNTS = (1, 2, 5)
@@ -99,13 +102,19 @@ def _box(own):
     return [(axis, len(rows)) for axis, rows in zip((0, 2), _rows(own), strict=True)]
 
 
-def measure(brain, slices, choice, labels, learned):
+def measure(brain, slices, choice, labels, learned, taught):
     """Judge, and adapt once without the guard where it did not refuse the labels: one row."""
     one, parent, recipe = load(brain), networks.load(weights_of(STRANGERS[brain])), _recipe()
     numbers, steps = drawn(one, slices, choice), 0 if learned == BORDERS else None
-    given, scored = [painted(one, numbers, labels, load(ANOTHER[brain]))], without(one, numbers)
+    one, another = replace(one, sha256={"image": brain}), load(ANOTHER[brain])
+    before, new = numbers[:taught], numbers[taught:]
+    given, scored = [painted(one, new, labels, another)], without(one, numbers)
+    if taught:
+        parent = _after_a_round(painted(one, before, "right", another), parent, recipe, steps)
+        given[0].labels[:, before] = one.labels[:, before]
     first = answer(parent, given[0])
-    doubted = label_checks.share(given, [label_checks.check(given[0], first)])
+    findings = [label_checks.check(given[0], first)]
+    doubted = label_checks.share(given, findings, earlier.new_slices(given, parent))
     began = time.process_time()
     judged = judge(given, [first], parent, recipe, steps=steps, doubted=doubted)
     took = time.process_time() - began
@@ -124,6 +133,14 @@ def measure(brain, slices, choice, labels, learned):
     return [row | {"guard_cpu_s": round(took, 1), "said": judged.sentence()}]
 
 
+def _after_a_round(one, parent, recipe, steps):
+    """Return the network that learned these labels, with a card that tells so."""
+    told = record.described(one, TISSUES)
+    return replace(
+        _learned([one], parent, recipe, steps), card=parent.card | {"adapted_to": [told]}
+    )
+
+
 def _learned(given, parent, recipe, steps):
     """Return the network that learned the labels, as without the guard."""
     model = parent.model if steps == 0 else learning.train(given, parent, recipe).model
@@ -134,7 +151,7 @@ def _recipe():
     return params.load(SETTINGS).adapt
 
 
-def key(brain, slices, choice, labels, learned):
+def key(brain, slices, choice, labels, learned, taught):
     """Return the fingerprint of a row."""
     return common.key(
         measure,
@@ -146,10 +163,10 @@ def key(brain, slices, choice, labels, learned):
 
 def jobs(learned, wanted):
     """List what is to be done, the most telling first; `learned` is 'borders' or 'all'."""
-    names = ("brain", "slices", "choice", "labels", "learned")
+    names = ("brain", "slices", "choice", "labels", "learned", "taught")
     every = product(range(wanted.choices), wanted.counts, WRONG, wanted.brains)
     return [
-        dict(zip(names, (brain, count, choice, labels, learned), strict=True))
+        dict(zip(names, (brain, count, choice, labels, learned, wanted.taught), strict=True))
         for choice, count, labels, brain in every
     ]
 
@@ -161,19 +178,16 @@ def report(table):
         for name in ("parent", "free", "guarded")
     }
     table = table.assign(**{name: mean[name] - mean["parent"] for name in ("free", "guarded")})
-    head = ["learned", "labels", "slices", "brains", "refused at once"]
+    head = ["learned", "labels", "slices", "of them learned before", "brains", "refused at once"]
     head += ["kept: adapted, borders, parent"]
     head += [f"{way}: mean gain, least, worse" for way in ("without guard", "with guard")] + ["key"]
     lines = []
-    by = ["learned", "labels", "slices"]
-    for (learned, labels, slices), own in table.groupby(by, sort=False):
+    for place, own in table.groupby(["learned", "labels", "slices", "taught"], sort=False):
         judged = own[own.against.isna() | (own.against == "")]
         kept = [str((judged.kept == name).sum()) for name in (ADAPTED, BORDERS, PARENT)]
         ways = [_said(part[way]) for way, part in (("free", judged), ("guarded", own))]
         refused, keys = str(len(own) - len(judged)), common.rows.keys(own)
-        lines.append(
-            [learned, labels, str(slices), str(len(own)), refused, ", ".join(kept), *ways, keys]
-        )
+        lines.append([*map(str, place), str(len(own)), refused, ", ".join(kept), *ways, keys])
     intro = (
         "Dice, mean of GM and WM, on all slices that were not labelled: gain over the parent; worse"
         f" counts those more than {WORSE} below it. *Refused at once*: doubted, or hardly agreeing"
@@ -194,6 +208,7 @@ def main():
     parser.add_argument("--borders", action="store_true", help="only --steps 0")
     parser.add_argument("--brains", nargs="+", choices=list(ANIMALS), default=list(ANIMALS))
     parser.add_argument("--counts", nargs="+", type=int, default=COUNTS, help="labelled slices")
+    parser.add_argument("--taught", type=int, default=0, help="of them learned in a round before")
     parser.add_argument("--choices", type=int, default=CHOICES, help="choices of slices")
     given = parser.parse_args()
     print(common.rows.machine())

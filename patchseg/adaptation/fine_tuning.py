@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import answers, label_checks, learning, reading, record
+from patchseg.adaptation import answers, earlier, label_checks, learning, reading, record
 from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
@@ -117,13 +117,16 @@ def adapt(
             "precision": precision,
         }
         given = _read_all(images, labelled, masks, labels, how)
-        kept, held = zip(*[_split(one, hold_out) for one in given], strict=True)
+        new = earlier.new_slices(given, parent)
+        kept, held = zip(
+            *[_split(*pair, hold_out) for pair in zip(given, new, strict=True)], strict=True
+        )
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answers.answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
         doubts = _doubts(given, first, out)
-        doubted = label_checks.share(given, doubts)
+        doubted = label_checks.share(given, doubts, new)
         judged = judge(kept, first, parent, recipe, seed, steps, doubted) if guard else None
         way = judged.kept if judged else ADAPTED
         learned = learning.Learned(parent.model)
@@ -190,15 +193,25 @@ def as_list(one):
     return list(one) if isinstance(one, list | tuple) else [one]
 
 
-def _split(one, hold_out):
-    """Return what is learned and what is held out: slices spread evenly among the labelled."""
+def _split(one, new, hold_out):
+    """Return what is learned and what is held out: slices spread evenly among the labelled.
+
+    Among the new ones, if enough of them are left to learn from.
+    """
     _, numbers = one.slices()
     if not 0 <= hold_out < len(numbers):
         raise InputError(
             f"{one.name}: {hold_out} slices to hold out of {len(numbers)} labelled; at least one"
             " must be left to learn from"
         )
-    chosen = [numbers[int((i + 0.5) * len(numbers) / hold_out)] for i in range(hold_out)]
+    among = new if hold_out < len(new) else numbers
+    if hold_out and among != new:
+        warnings.warn(
+            f"{one.name}: to hold out {hold_out}, only {len(new)} labelled slices are new"
+            " to the weights to start from; what those learned before will look too good",
+            stacklevel=4,
+        )
+    chosen = [among[int((i + 0.5) * len(among) / hold_out)] for i in range(hold_out)]
     left = one.only([number for number in numbers if number not in chosen]) if hold_out else one
     return left, one.only(chosen)
 

@@ -1,7 +1,8 @@
 """Keeps an adapted network from being worse than its parent: it is judged where labels are new.
 
-Labelled slices are dealt into two groups, and of a single slice two halves are made. Each group is
-taught, with half of the batches, and the other one scored. What is learned is kept where it is
+Labelled slices that the parent has not learned yet (see `earlier`) are dealt into two groups, and
+of a single one two halves are made. Each group is taught, with half of the batches, and the other
+one scored; slices of earlier rounds are always taught. What is learned is kept where it is
 better than the parent by more than its own standard error over the slices that were left out (with
 halves: not worse by more); else only the borders of the tissues are moved, if that is; else the
 parent stays.
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from patchseg import metrics
-from patchseg.adaptation import answers, learning, record
+from patchseg.adaptation import answers, earlier, learning, record
 from patchseg.core.tissues import TISSUES, UNLABELLED, most_probable
 from patchseg.images.grid import AXES
 from patchseg.inference import calibration
@@ -75,7 +76,7 @@ class Judged:
     tried : dict of str to Tried
         'adapted' and 'borders', those that were tried.
     agree : float
-        Mean Dice of the labels and what the parent finds.
+        Mean Dice of the labels and what the parent finds, on slices that it has not learned.
     against : {'', 'poor', 'doubted'}
         Why nothing was tried: that is so low that the labels may not belong to the image, or they
         are doubted.
@@ -168,8 +169,10 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
     KeyboardInterrupt
         If somebody pressed Ctrl-C: nothing is known yet.
     """
-    numbers, unit = _numbered(given)
-    agree = float(np.mean(list(record.dice(given, first).values())))
+    new = earlier.new_slices(given, parent)
+    numbers, unit = _numbered(given, new)
+    fresh = [one.only(slices) for one, slices in zip(given, new, strict=True)]
+    agree = float(np.mean(list(record.dice(fresh, first).values())))
     before = [answer[one.known] for one, answer in zip(given, first, strict=True)]
     steps = learning.steps_for(given, recipe) if steps is None else steps
     kept, dice, tried, left_out = PARENT, {}, {}, 0
@@ -192,20 +195,21 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
     return Judged(kept, left_out, unit, dice, tried, agree, against)
 
 
-def _numbered(given):
-    """Return a number from 1 for each labelled slice, for every labelled voxel; and what it counts.
+def _numbered(given, new):
+    """Return a number from 1 for each new slice, for every labelled voxel; and what it counts.
 
-    A single slice has two halves. Voxels on no labelled slice are 0: always taught, never scored.
+    A single slice has two halves. Voxels on no new slice are 0: always taught, never scored.
     """
-    places = [one.slices() for one in given]
-    if sum(len(slices) for _, slices in places) < GROUPS:
-        halves = [np.where(answers.first_half(one.known), 1, 2)[one.known] for one in given]
-        return halves, HALVES
+    fresh = [one.only(slices).known for one, slices in zip(given, new, strict=True)]
+    if sum(map(len, new)) < GROUPS:
+        halves = [np.where(answers.first_half(at), 1, 2) * at for at in fresh]
+        return [half[one.known] for half, one in zip(halves, given, strict=True)], HALVES
     numbers, last = [], 0
-    for one, (plane, slices) in zip(given, places, strict=True):
-        of_slice = np.zeros(one.known.shape[AXES.index(plane)], int)
+    for one, slices in zip(given, new, strict=True):
+        axis = AXES.index(one.slices()[0])
+        of_slice = np.zeros(one.known.shape[axis], int)
         of_slice[slices] = np.arange(last + 1, last + 1 + len(slices))
-        numbers.append(of_slice[np.nonzero(one.known)[AXES.index(plane)]])
+        numbers.append(of_slice[np.nonzero(one.known)[axis]])
         last += len(slices)
     return numbers, "slices"
 

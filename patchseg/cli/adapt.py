@@ -215,7 +215,7 @@ def _tell(out):
     advice = record.still_pays(out)[1] if known.get("helped", True) else "all stays as it was"
     print(f"{known['seconds']:.0f} s, {known['steps']} batches; {advice}")
     if known.get("why"):
-        from patchseg.adaptation.heads import WHY
+        from patchseg.adaptation.head_learning import WHY
 
         typer.echo(f"note: {WHY[known['why']]}; check the labels, or label another slice", err=True)
     print(out)

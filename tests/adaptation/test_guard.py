@@ -49,8 +49,8 @@ def painted(*rows, labels=WHOLE):
     return labelled_ball(labels=kept)
 
 
-def judged(given, model=GUESSES, steps=0, **known):
-    parent = networks.Network(model, Path("parent"), {}, **known)
+def judged(given, model=GUESSES, steps=0, card=None):
+    parent = networks.Network(model, Path("parent"), card or {})
     return guard.judge(given, [most_probable(model[WHOLE])] * len(given), parent, RECIPE, 0, steps)
 
 
@@ -68,9 +68,9 @@ def taught(monkeypatch):
 
 
 def test_slices_are_counted_over_images_and_a_single_one_has_two_halves():
-    numbers, unit = guard._numbered([painted(10, 18), painted(14)])
+    numbers, unit = guard._numbered([painted(10, 18), painted(14)], [[10, 18], [14]])
     assert unit == "slices" and [np.unique(one).tolist() for one in numbers] == [[1, 2], [3]]
-    (halves,), unit = guard._numbered([painted(18)])
+    (halves,), unit = guard._numbered([painted(18)], [[18]])
     assert unit == "halves of a slice"
     assert abs(np.mean(halves == 1) - 0.5) < 0.05 and set(halves) == {1, 2}
 
@@ -111,6 +111,49 @@ def test_borders_alone_are_not_judged_by_halves_of_a_slice_unlike_the_rest(monke
     found = judged([painted(18)])
     assert found.kept == PARENT and found.tried[BORDERS].unlike
     assert found.sentence().endswith("label a slice nearer the middle")
+
+
+def known(*slices, **more):
+    """A card of weights that have learned these slices of the ball."""
+    told = {"image_sha256": "ball", "plane": "coronal", "slices": list(slices)}
+    return {"adapted_to": [told]} | more
+
+
+def painted_ball(*rows, labels=WHOLE):
+    return replace(painted(*rows, labels=labels), sha256={"image": "ball"})
+
+
+def test_slices_that_the_parent_has_learned_are_taught_and_not_scored(taught):
+    seen, models = taught
+    models += [KNOWS]
+    found = judged([painted_ball(10, 14, 18, 20)], steps=80, card=known(10, 18))
+    assert found.kept == ADAPTED and found.left_out == 2 and found.unit == "slices"
+    groups = sorted(given[0].slices()[1] for given, *_ in seen)
+    assert groups == [[10, 14, 18], [10, 18, 20]]
+
+
+def test_of_a_single_new_slice_two_halves_are_scored(taught):
+    seen, models = taught
+    models += [KNOWS]
+    found = judged([painted_ball(10, 18)], steps=80, card=known(10))
+    assert found.kept == ADAPTED and found.unit == guard.HALVES and found.left_out == 2
+    for given, *_ in seen:
+        held = painted_ball(10, 18).known & ~given[0].known
+        assert held.any() and not held[:, 10].any()
+
+
+def test_a_parent_that_overfits_the_slice_of_the_round_before_is_not_kept_for_it(taught):
+    """What was learned before is right on its own slice only: that does not count."""
+    _, models = taught
+    models += [KNOWS]
+    given = painted_ball(10, 18)
+    first = most_probable(GUESSES[WHOLE])
+    first[:, 10] = WHOLE[:, 10]
+    for card, gain in (({}, 0.1), (known(10), 0.2)):
+        parent = networks.Network(GUESSES, Path("parent"), card)
+        found = guard.judge([given], [first], parent, RECIPE, 0, 80)
+        assert found.tried[ADAPTED].gain > gain
+    assert found.parent["WM"] < 0.1 and found.agree < 0.7
 
 
 def test_what_does_not_help_is_not(taught):

@@ -11,7 +11,15 @@ from conftest import Shells, ball_head, write_nifti
 from typer.testing import CliRunner
 
 from patchseg import checkpoint, unet
-from patchseg.adaptation import brain_labels, heads, learning, looks, record, suggestion
+from patchseg.adaptation import (
+    brain_labels,
+    head_learning,
+    heads,
+    learning,
+    looks,
+    record,
+    suggestion,
+)
 from patchseg.cli.main import app
 from patchseg.core.errors import InputError
 from patchseg.datasets.labelled import Labelled
@@ -50,7 +58,7 @@ def parent(tmp_path, monkeypatch):
     )
     for name, value in {"EDGE": 16, "VIEWS": 4}.items():
         monkeypatch.setattr(looks, name, value)
-    monkeypatch.setattr(heads, "LEARNING_RATE", 0.03)
+    monkeypatch.setattr(head_learning, "LEARNING_RATE", 0.03)
     return path
 
 
@@ -97,7 +105,7 @@ def test_one_slice_teaches_where_the_brain_is(parent, tmp_path):
     assert dice(brain, found) > 0.85 > 0.6 > dice(brain, before)
     card = checkpoint.read_card(out)
     assert card["helped"] and not card["stopped"] and card["adapted_to"][0]["slices"] == [14]
-    assert len(rounds) * heads.ROUND == card["steps"] and card["species"] == ["ball"]
+    assert len(rounds) * head_learning.ROUND == card["steps"] and card["species"] == ["ball"]
     assert card["held_out_after"]["brain"] > card["held_out_before"]["brain"]
     assert "of the brain; label another slice" in record.still_pays(out)[1]
     # the command does the same, and the same seed gives the same weights
@@ -120,8 +128,8 @@ def core_of_a_ball():
 
 def teach(one, parent, steps, monkeypatch=None):
     own = networks.Network(Bright(), parent, checkpoint.read_card(parent))
-    raw = heads._found(own.model, [one])
-    return own, raw, heads._teach([one], own, raw, raw, 0, steps, None)
+    raw = head_learning._found(own.model, [one])
+    return own, raw, head_learning.teach([one], own, raw, raw, 0, steps, None)
 
 
 def test_a_border_that_lies_elsewhere_is_moved_and_the_network_stays(parent, monkeypatch):
@@ -148,7 +156,7 @@ def test_strokes_of_which_a_half_teaches_nothing_move_no_border(parent):
 
 def test_what_would_change_the_rest_much_more_is_not_kept(parent, monkeypatch):
     _, _, one = core_of_a_ball()
-    monkeypatch.setattr(heads, "FARTHER", (0.5, 0))
+    monkeypatch.setattr(head_learning, "FARTHER", (0.5, 0))
     _, raw, taught = teach(one, parent, 0)
     assert taught.why == "elsewhere" and taught.borders == [] and taught.after == raw
 
@@ -157,10 +165,10 @@ def test_a_second_round_keeps_the_borders_of_other_heads(parent, monkeypatch):
     image, core, one = core_of_a_ball()
     _, _, first = teach(one, parent, 0)
     dark = Labelled("dark", np.where(image > 0, 200 - image, 0), one.labels, np.eye(4))
-    raw = heads._found(Bright(), [one])
-    monkeypatch.setattr(heads.border, "of_card", lambda path: first.borders)
+    raw = head_learning._found(Bright(), [one])
+    monkeypatch.setattr(head_learning.border, "of_card", lambda path: first.borders)
     own = networks.Network(Bright(), parent, checkpoint.read_card(parent))
-    second = heads._teach([dark], own, raw, raw, 0, 0, None)
+    second = head_learning.teach([dark], own, raw, raw, 0, 0, None)
     assert not second.why and second.borders[1:] == first.borders
 
 
@@ -168,16 +176,34 @@ def test_a_network_that_learns_nothing_stays_as_it_was(parent, monkeypatch):
     image, brain = small_head()
     nothing = replace(extraction.whole(brain, 0.9), mask=np.zeros(brain.shape, bool))
     monkeypatch.setattr(
-        heads,
+        head_learning,
         "_with_border",
-        lambda labelled, *_: heads._Bordered([], [nothing for _ in labelled], "few"),
+        lambda labelled, *_: head_learning._Bordered([], [nothing for _ in labelled], "few"),
     )
     sure = Labelled("x", np.asarray(image.dataobj), labelled(brain).labels, np.eye(4))
     before = [extraction.whole(brain, 0.9)]
     own = heads._parent(parent, "float32")
-    stays = heads._teach([sure], own, before, before, 0, 4, None)
+    stays = head_learning.teach([sure], own, before, before, 0, 4, None)
     assert stays.why == "halves" and stays.half_before == 1 and stays.learned.steps == 2
     assert stays.model is own.model
+
+
+def test_what_a_round_before_learned_is_not_held_out(parent):
+    """A slice that the network has learned is taught again, half of the new one is scored."""
+    brain = ball((32, 28, 24), 0.6)
+    both, sums = np.zeros(brain.shape, np.uint8), {"image": "this head"}
+    for number in (10, 18):
+        both[:, number] = labelled(brain, number=number).labels[:, number]
+    one = Labelled("ball", None, both, np.eye(4), sha256=sums)
+    told = {"image_sha256": "this head", "plane": "coronal", "slices": [10]}
+    for card, held_out in (({}, [10, 18]), ({"adapted_to": [told]}, [18])):
+        own = networks.Network(None, parent, card)
+        (kept,), (held,) = head_learning._halves([one], own)
+        assert held.slices() == ("coronal", held_out) and kept.slices() == ("coronal", [10, 18])
+        assert not (held.known & kept.known).any()
+        assert np.array_equal(held.known | kept.known, one.known)
+    told["image_sha256"] = "another head"
+    assert len(head_learning._halves([one], own)[1][0].slices()[1]) == 2
 
 
 def test_ctrl_c_keeps_the_best_so_far(parent, tmp_path):
