@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from patchseg.core.errors import InputError
-from patchseg.inference import cohort, inputs, outputs, unfinished
+from patchseg.inference import cohort, inputs, unfinished, writing
 from patchseg.inference.places import stem
 
 QUERIES = {"t1w": "T1w", "t2w": "T2w"}
@@ -203,7 +203,7 @@ def describe(dataset, out):
         doi = None
     here = Path(os.path.relpath(dataset, out)).as_posix()
     source = {"DOI": doi} if isinstance(doi, str) else {"URL": here}
-    outputs.describe(out, {"SourceDatasets": [source], "DatasetLinks": {"raw": here}})
+    writing.describe(out, {"SourceDatasets": [source], "DatasetLinks": {"raw": here}})
 
 
 def participants(dataset):

@@ -8,7 +8,7 @@ from patchseg import __version__, checkpoint
 from patchseg.core.errors import InputError
 from patchseg.core.files import sha256, write_text
 from patchseg.images import grid, volume
-from patchseg.inference import brain_page, outputs, standing
+from patchseg.inference import brain_page, standing, writing
 from patchseg.inference.mask import extract
 from patchseg.inference.places import Place
 from patchseg.inference.request import request
@@ -113,7 +113,7 @@ def write(found, place, asked, shown):
     }
     try:
         place.record.unlink(missing_ok=True)
-        outputs.describe(place.out)
+        writing.describe(place.out)
         volume.write(found.mask, there["mask"])
         volume.write(found.brain, there["brain"])
         share = np.asarray(found.probability.dataobj)

@@ -6,7 +6,8 @@ import nibabel as nib
 import pandas as pd
 
 from patchseg.core.errors import InputError
-from patchseg.inference import qc
+from patchseg.inference import qc, standing, writing
+from patchseg.inference.places import Place
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,9 +87,6 @@ class Result:
             If there is no name, the files of somebody else are there, or the folder cannot be
             written to.
         """
-        from patchseg.inference import outputs, standing
-        from patchseg.inference.places import Place
-
         if not (name or self.image):
             raise InputError(
                 "the image came from memory and has no name; give one, for example"
@@ -99,5 +97,5 @@ class Result:
         if not overwrite:
             standing.differing(place, self.request)
             standing.check_foreign(place)
-        outputs.write(self, place)
+        writing.write(self, place)
         return place.path("dseg.nii.gz")

@@ -172,7 +172,7 @@ def test_a_second_round_knows_what_the_first_learned(parent, tmp_path):
     (before,) = card["learned_before"]
     assert (before["plane"], before["slices"]) == ("coronal", [8])
     two = image, one_slice(labels, 8, 15), one
-    with pytest.warns(UserWarning, match="to hold out 1, only 1 labelled slices are new to the weights"):
+    with pytest.warns(UserWarning, match="only 1 labelled slices are new to the weights"):
         patchseg.adapt(*two, tmp_path / "3.weights.h5", **how)
 
 

@@ -11,7 +11,7 @@ from conftest import ball_brain, write_nifti
 
 from patchseg.cli import bids, main
 from patchseg.core.errors import InputError
-from patchseg.inference import bids_app, outputs, unfinished
+from patchseg.inference import bids_app, outputs, unfinished, writing
 from patchseg.inference.places import Place
 
 NAMES = ("sub-01_ses-1_T1w", "sub-01_ses-1_T2w", "sub-01_ses-2_T2w", "sub-03_T1w")
@@ -199,11 +199,11 @@ def test_the_same_command_twice_at_once_leaves_whole_results(
     network, cohort, tmp_path, monkeypatch
 ):
     """The other one begins to write where this one has just ended."""
-    image, out, write = cohort / place(NAMES[0]), tmp_path / "out", outputs.write
-    monkeypatch.setattr(outputs, "write", lambda *made: (write(*made), made[1].record.unlink()))
+    image, out, write = cohort / place(NAMES[0]), tmp_path / "out", writing.write
+    monkeypatch.setattr(writing, "write", lambda *made: (write(*made), made[1].record.unlink()))
     result, status = outputs.fulfil(image, out)
     assert status == "done" and result.verdict == "look"
-    monkeypatch.setattr(outputs, "write", write)
+    monkeypatch.setattr(writing, "write", write)
     assert outputs.fulfil(image, out)[1] == "done" and outputs.fulfil(image, out)[1] == "kept"
 
 
