@@ -24,10 +24,10 @@ from adaptation_tables import OUT
 from common import ANIMALS, SETTINGS, STRANGERS, dice, load, weights_of
 
 from patchseg import params
-from patchseg.adaptation import earlier, label_checks, learning, record
+from patchseg.adaptation import earlier, label_checks, learning
 from patchseg.adaptation.answers import CHECKS, UNLIKE, answer, calibrated
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT, judge
-from patchseg.core.tissues import TISSUES, UNLABELLED, is_tissue
+from patchseg.core.tissues import UNLABELLED, is_tissue
 from patchseg.inference import networks
 
 COUNTS = (1, 2, 5)
@@ -106,15 +106,15 @@ def measure(brain, slices, choice, labels, learned, taught):
     """Judge, and adapt once without the guard where it did not refuse the labels: one row."""
     one, parent, recipe = load(brain), networks.load(weights_of(STRANGERS[brain])), _recipe()
     numbers, steps = drawn(one, slices, choice), 0 if learned == BORDERS else None
-    one, another = replace(one, sha256={"image": brain}), load(ANOTHER[brain])
+    another = load(ANOTHER[brain])
     before, new = numbers[:taught], numbers[taught:]
     given, scored = [painted(one, new, labels, another)], without(one, numbers)
     if taught:
         parent = _after_a_round(painted(one, before, "right", another), parent, recipe, steps)
         given[0].labels[:, before] = one.labels[:, before]
     first = answer(parent, given[0])
-    findings = [label_checks.check(given[0], first)]
-    doubted = label_checks.share(given, findings, earlier.new_slices(given, parent))
+    (fresh,) = earlier.to_judge(given, parent)
+    doubted = label_checks.share([fresh], [label_checks.check(fresh, first)])
     began = time.process_time()
     judged = judge(given, [first], parent, recipe, steps=steps, doubted=doubted)
     took = time.process_time() - began
@@ -135,10 +135,8 @@ def measure(brain, slices, choice, labels, learned, taught):
 
 def _after_a_round(one, parent, recipe, steps):
     """Return the network that learned these labels, with a card that tells so."""
-    told = record.described(one, TISSUES)
-    return replace(
-        _learned([one], parent, recipe, steps), card=parent.card | {"adapted_to": [told]}
-    )
+    card = parent.card | {"learned": earlier.after(parent, [one])}
+    return replace(_learned([one], parent, recipe, steps), card=card)
 
 
 def _learned(given, parent, recipe, steps):
@@ -168,6 +166,7 @@ def jobs(learned, wanted):
     return [
         dict(zip(names, (brain, count, choice, labels, learned, wanted.taught), strict=True))
         for choice, count, labels, brain in every
+        if count > wanted.taught
     ]
 
 

@@ -19,6 +19,7 @@ from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.datasets.labels import PLAIN
+from patchseg.images.grid import AXES
 
 
 def adapt(
@@ -66,8 +67,8 @@ def adapt(
     brain_weights : str or Path, optional
         See `patchseg.segment`.
     hold_out : int
-        So many of the labelled slices of each image are not learned but scored; the scores go into
-        the card.
+        So many of the labelled slices of each image are not learned but scored, in a second round
+        new ones if they suffice; the scores go into the card.
     seed : int
         The same input and seed give the same bytes.
     steps : int, optional
@@ -117,16 +118,14 @@ def adapt(
             "precision": precision,
         }
         given = _read_all(images, labelled, masks, labels, how)
-        new = earlier.new_slices(given, parent)
-        kept, held = zip(
-            *[_split(*pair, hold_out) for pair in zip(given, new, strict=True)], strict=True
-        )
+        new = earlier.new(given, parent)
+        kept, held = _split_all(given, new, hold_out)
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answers.answer(parent, one) for one in given]
         _check_agreement(given, first, recipe.poor)
         doubts = _doubts(given, first, out)
-        doubted = label_checks.share(given, doubts, new)
+        doubted = _doubted(earlier.to_judge(given, parent), first) if guard else 0.0
         judged = judge(kept, first, parent, recipe, seed, steps, doubted) if guard else None
         way = judged.kept if judged else ADAPTED
         learned = learning.Learned(parent.model)
@@ -139,6 +138,8 @@ def adapt(
                 given, kept, learned, parent, recipe, seed, checks
             )
         found = record.told(parent, recipe, learned, kept, held, first, last)
+        taught = kept if learned.steps or (way != PARENT and not left_out) else []
+        found["learned"] = earlier.after(parent, taught)
         found |= judged.told() if judged else {}
         found |= {"borders_left_out": left_out} if left_out else {}
         found["doubted_labels"] = [str(doubt) for own in doubts for doubt in own]
@@ -193,24 +194,39 @@ def as_list(one):
     return list(one) if isinstance(one, list | tuple) else [one]
 
 
-def _split(one, new, hold_out):
+def _split_all(given, new, hold_out):
+    """Return what is learned of each image and what is held out: two tuples of `Labelled`."""
+    parts, flattered = [], []
+    for one, own in zip(given, new, strict=True):
+        plane, numbers = one.slices()
+        axis = AXES.index(plane)
+        fresh = [number for number in numbers if own.known.take(number, axis).any()]
+        kept, held = _split(one, numbers, fresh, hold_out)
+        parts.append((kept, held))
+        flattered += [one.name] if held.known.any() and set(held.slices()[1]) - set(fresh) else []
+    if flattered:
+        warnings.warn(
+            f"{', '.join(flattered)}: too few labelled slices are new to hold {hold_out} of them"
+            " out; the weights to start from have learned others that are held out, and look too"
+            " good on them",
+            stacklevel=3,
+        )
+    return tuple(zip(*parts, strict=True))
+
+
+def _split(one, numbers, fresh, hold_out):
     """Return what is learned and what is held out: slices spread evenly among the labelled.
 
-    Among the new ones, if enough of them are left to learn from.
+    Those are new to the weights to start from, if others of them are left to learn from; else, if
+    they can be, such as they have learned.
     """
-    _, numbers = one.slices()
     if not 0 <= hold_out < len(numbers):
         raise InputError(
             f"{one.name}: {hold_out} slices to hold out of {len(numbers)} labelled; at least one"
             " must be left to learn from"
         )
-    among = new if hold_out < len(new) else numbers
-    if hold_out and among != new:
-        warnings.warn(
-            f"{one.name}: to hold out {hold_out}, only {len(new)} labelled slices are new"
-            " to the weights to start from; what those learned before will look too good",
-            stacklevel=4,
-        )
+    old = [number for number in numbers if number not in fresh]
+    among = fresh if hold_out < len(fresh) else old if hold_out <= len(old) else numbers
     chosen = [among[int((i + 0.5) * len(among) / hold_out)] for i in range(hold_out)]
     left = one.only([number for number in numbers if number not in chosen]) if hold_out else one
     return left, one.only(chosen)
@@ -247,6 +263,12 @@ def _doubts(given, first, out):
     for remark in [*label_checks.tell(given, first, doubts, out), *filter(None, one_sided)]:
         warnings.warn(remark, stacklevel=3)
     return doubts
+
+
+def _doubted(new, first):
+    """Return the share of slices that look wrong, among those that the parent has not learned."""
+    found = [label_checks.check(*pair) for pair in zip(new, first, strict=True)]
+    return label_checks.share(new, found)
 
 
 def _check_enough(kept, least):

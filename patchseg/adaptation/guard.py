@@ -2,7 +2,7 @@
 
 Labelled slices that the parent has not learned yet (see `earlier`) are dealt into two groups, and
 of a single one two halves are made. Each group is taught, with half of the batches, and the other
-one scored; slices of earlier rounds are always taught. What is learned is kept where it is
+one scored; what earlier rounds taught is taught always. What is learned is kept where it is
 better than the parent by more than its own standard error over the slices that were left out (with
 halves: not worse by more); else only the borders of the tissues are moved, if that is; else the
 parent stays.
@@ -76,7 +76,7 @@ class Judged:
     tried : dict of str to Tried
         'adapted' and 'borders', those that were tried.
     agree : float
-        Mean Dice of the labels and what the parent finds, on slices that it has not learned.
+        Mean Dice of the labels and what the parent finds, where it has not learned them.
     against : {'', 'poor', 'doubted'}
         Why nothing was tried: that is so low that the labels may not belong to the image, or they
         are doubted.
@@ -169,10 +169,9 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
     KeyboardInterrupt
         If somebody pressed Ctrl-C: nothing is known yet.
     """
-    new = earlier.new_slices(given, parent)
+    new = earlier.to_judge(given, parent)
     numbers, unit = _numbered(given, new)
-    fresh = [one.only(slices) for one, slices in zip(given, new, strict=True)]
-    agree = float(np.mean(list(record.dice(fresh, first).values())))
+    agree = float(np.mean(list(record.dice(new, first).values())))
     before = [answer[one.known] for one, answer in zip(given, first, strict=True)]
     steps = learning.steps_for(given, recipe) if steps is None else steps
     kept, dice, tried, left_out = PARENT, {}, {}, 0
@@ -198,18 +197,19 @@ def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):
 def _numbered(given, new):
     """Return a number from 1 for each new slice, for every labelled voxel; and what it counts.
 
-    A single slice has two halves. Voxels on no new slice are 0: always taught, never scored.
+    A single slice has two halves. Voxels on no slice of new labels (see `earlier`) are 0: always
+    taught, never scored.
     """
-    fresh = [one.only(slices).known for one, slices in zip(given, new, strict=True)]
-    if sum(map(len, new)) < GROUPS:
-        halves = [np.where(answers.first_half(at), 1, 2) * at for at in fresh]
+    places = [one.slices() for one in new]
+    if sum(len(slices) for _, slices in places) < GROUPS:
+        halves = [np.where(answers.first_half(one.known), 1, 2) * one.known for one in new]
         return [half[one.known] for half, one in zip(halves, given, strict=True)], HALVES
     numbers, last = [], 0
-    for one, slices in zip(given, new, strict=True):
-        axis = AXES.index(one.slices()[0])
-        of_slice = np.zeros(one.known.shape[axis], int)
+    for one, own, (plane, slices) in zip(given, new, places, strict=True):
+        of_slice = np.zeros(one.known.shape[AXES.index(plane)], int)
         of_slice[slices] = np.arange(last + 1, last + 1 + len(slices))
-        numbers.append(of_slice[np.nonzero(one.known)[axis]])
+        places_of = np.nonzero(one.known)
+        numbers.append(of_slice[places_of[AXES.index(plane)]] * own.known[places_of])
         last += len(slices)
     return numbers, "slices"
 

@@ -1,9 +1,9 @@
 """What labels of masks teach, judged half by half: where the border lies, and the network itself.
 
-The border is learned from half of what is labelled (see `border`), while the network stays as it
-is. What that says of the other half is an honest score. Where it is too low, because the network
-found the brain badly, the network learns, too, and the score decides how much of that is kept.
-Where nothing helps, all stays as it was.
+The border is learned from half of what is newly labelled (see `border`) and all that earlier rounds
+taught, while the network stays as it is. What that says of the other half is an honest score. Where
+it is too low, because the network found the brain badly, the network learns, too, and the score
+decides how much of that is kept. Where nothing helps, all stays as it was.
 """
 
 from dataclasses import dataclass, replace
@@ -176,20 +176,30 @@ def teach(given, parent, raw, before, seed, steps, on_round):
 def _halves(given, parent):
     """Return what is learned first and what is held out: two lists of `Labelled`.
 
-    Held out is half of what is labelled on slices that are new to the network (see `earlier`).
+    Held out is half of the labels that are new to the network (see `earlier`), or of all where
+    those hold too little brain.
     """
-    kept, held, new = [], [], earlier.new_slices(given, parent)
-    for one, slices in zip(given, new, strict=True):
-        fresh = one.only(slices)
-        out = fresh.known & ~first_half(fresh.labels == BRAIN)
-        kept.append(replace(one, labels=one.labels * ~out))
-        held.append(replace(one, labels=one.labels * out))
-    needed = [*kept, *(one for one, slices in zip(held, new, strict=True) if slices)]
-    if not all((one.labels == BRAIN).any() for one in needed):
+    parts, new = [], earlier.to_judge(given, parent)
+    for one, own in zip(given, new, strict=True):
+        parted = _parted(one, own)
+        parts.append(parted if _sure(parted) or not own.known.any() else _parted(one, one))
+    needed = [parted for parted, own in zip(parts, new, strict=True) if own.known.any()]
+    if not all(map(_sure, needed)):
         raise InputError(
             f"{given[0].name}: too little is labelled brain; label a whole slice, or more of one"
         )
-    return kept, held
+    return [list(part) for part in zip(*parts, strict=True)]
+
+
+def _parted(one, own):
+    """Return an image without the second half of some labels, and with that only."""
+    out = own.known & ~first_half(own.labels == BRAIN)
+    return [replace(one, labels=one.labels * part) for part in (~out, out)]
+
+
+def _sure(parted):
+    """Whether brain is labelled in each part."""
+    return all((one.labels == BRAIN).any() for one in parted)
 
 
 def _with_border(labelled, given, raw, known, seed, only=None):

@@ -127,7 +127,7 @@ def _told(parent, given, before, taught):
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
         "adapted_to": [record.described(one, brain_labels.NAMES) for one in given],
-        "learned_before": earlier.learned(parent),
+        "learned": earlier.after(parent, [] if taught.why else given),
         "recipe": head_learning.RECIPE,
         "borders": taught.borders,
         "helped": not taught.why,

@@ -86,7 +86,8 @@ def check(one, first):
     plane, numbers = one.slices()
     axis, seen, found = AXES.index(plane), label_fit.levels(one.image, one.mask), []
     given = np.where(one.known, one.labels, 0)
-    for number in _looked_at(numbers):
+    spread = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_SLICES)).round().astype(int)
+    for number in [numbers[at] for at in spread]:
         labels, guess = (np.take(part, number, axis) for part in (given, first))
         wrong = label_fit.wrong(seen, labels, guess, axis, number)
         if wrong:
@@ -203,29 +204,7 @@ def one_sided(one, guess):
     )
 
 
-def share(given, findings, new):
-    """Return the share of the new slices that are doubted, of those that were looked at.
-
-    Parameters
-    ----------
-    given : list of patchseg.datasets.labelled.Labelled
-    findings : list of list of Finding
-        Of `check`, for each.
-    new : list of list of int
-        The slices of each that count (see `earlier.new_slices`).
-    """
-    looked = [
-        len(set(_looked_at(one.slices()[1])) & set(own))
-        for one, own in zip(given, new, strict=True)
-    ]
-    doubted = [
-        sum(finding.number in own for finding in found)
-        for found, own in zip(findings, new, strict=True)
-    ]
-    return sum(doubted) / max(sum(looked), 1)
-
-
-def _looked_at(numbers):
-    """Return the slices that are looked at: all, or `MOST_SLICES` of them, evenly spread."""
-    spread = np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_SLICES)).round().astype(int)
-    return [numbers[at] for at in spread]
+def share(given, findings):
+    """Return the share of the labelled slices that were looked at and are doubted."""
+    looked = sum(min(MOST_SLICES, len(one.slices()[1])) for one in given)
+    return sum(map(len, findings)) / max(looked, 1)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import earlier
 from patchseg.core import files
 from patchseg.core.errors import InputError
 from patchseg.core.tissues import TISSUES
@@ -53,7 +52,6 @@ def told(parent, recipe, learned, kept, held, first, last):
         "parent": parent.card["sha256"],
         "parent_name": parent.path.name,
         "adapted_to": [described(one, TISSUES, rest) for one, rest in zip(kept, held, strict=True)],
-        "learned_before": earlier.learned(parent),
         "recipe": recipe.model_dump(mode="json"),
         "dice_before": dice(kept, first),
         "steps": learned.steps,

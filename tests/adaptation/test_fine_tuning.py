@@ -162,18 +162,22 @@ def test_same_input_and_seed_give_the_same_bytes_and_another_seed_does_not(paren
     )
 
 
-def test_a_second_round_knows_what_the_first_learned(parent, tmp_path):
+def test_a_second_round_holds_out_what_is_new(parent, tmp_path):
     image, labels = block("anterior")
     how = {"steps": 1, "guard": False, "hold_out": 1}
     one = patchseg.adapt(image, one_slice(labels, 8, 10), parent, tmp_path / "1.weights.h5", **how)
-    three = image, one_slice(labels, 8, 12, 15), one
-    card = checkpoint.read_card(patchseg.adapt(*three, tmp_path / "2.weights.h5", **how))
-    assert card["adapted_to"][0]["slices"] == [8, 12] and card["adapted_to"][0]["held_out"] == [15]
-    (before,) = card["learned_before"]
+    (before,) = checkpoint.read_card(one)["learned"]
     assert (before["plane"], before["slices"]) == ("coronal", [8])
-    two = image, one_slice(labels, 8, 15), one
-    with pytest.warns(UserWarning, match="only 1 labelled slices are new to the weights"):
-        patchseg.adapt(*two, tmp_path / "3.weights.h5", **how)
+
+    def again(*numbers):
+        given = image, one_slice(labels, *numbers), one, tmp_path / "2.weights.h5"
+        card = checkpoint.read_card(patchseg.adapt(*given, **how))
+        assert card["learned"][0] == before
+        return card["adapted_to"][0]["held_out"]
+
+    assert again(8, 12, 15) == [15]
+    with pytest.warns(UserWarning, match="too few labelled slices are new to hold 1 of them"):
+        assert again(8, 15) == [8]
 
 
 def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):

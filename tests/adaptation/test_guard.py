@@ -8,7 +8,7 @@ import pytest
 from conftest import ball_brain, labelled_ball
 
 from patchseg import params
-from patchseg.adaptation import guard, learning
+from patchseg.adaptation import earlier, guard, learning
 from patchseg.adaptation.guard import ADAPTED, BORDERS, PARENT
 from patchseg.core.tissues import most_probable
 from patchseg.inference import networks
@@ -68,9 +68,10 @@ def taught(monkeypatch):
 
 
 def test_slices_are_counted_over_images_and_a_single_one_has_two_halves():
-    numbers, unit = guard._numbered([painted(10, 18), painted(14)], [[10, 18], [14]])
+    two = [painted(10, 18), painted(14)]
+    numbers, unit = guard._numbered(two, two)
     assert unit == "slices" and [np.unique(one).tolist() for one in numbers] == [[1, 2], [3]]
-    (halves,), unit = guard._numbered([painted(18)], [[18]])
+    (halves,), unit = guard._numbered([painted(18)], [painted(18)])
     assert unit == "halves of a slice"
     assert abs(np.mean(halves == 1) - 0.5) < 0.05 and set(halves) == {1, 2}
 
@@ -113,20 +114,15 @@ def test_borders_alone_are_not_judged_by_halves_of_a_slice_unlike_the_rest(monke
     assert found.sentence().endswith("label a slice nearer the middle")
 
 
-def known(*slices, **more):
+def learned(*rows):
     """A card of weights that have learned these slices of the ball."""
-    told = {"image_sha256": "ball", "plane": "coronal", "slices": list(slices)}
-    return {"adapted_to": [told]} | more
-
-
-def painted_ball(*rows, labels=WHOLE):
-    return replace(painted(*rows, labels=labels), sha256={"image": "ball"})
+    return {"learned": earlier.after(networks.Network(None, None, {}), [painted(*rows)])}
 
 
 def test_slices_that_the_parent_has_learned_are_taught_and_not_scored(taught):
     seen, models = taught
     models += [KNOWS]
-    found = judged([painted_ball(10, 14, 18, 20)], steps=80, card=known(10, 18))
+    found = judged([painted(10, 14, 18, 20)], steps=80, card=learned(10, 18))
     assert found.kept == ADAPTED and found.left_out == 2 and found.unit == "slices"
     groups = sorted(given[0].slices()[1] for given, *_ in seen)
     assert groups == [[10, 14, 18], [10, 18, 20]]
@@ -135,25 +131,39 @@ def test_slices_that_the_parent_has_learned_are_taught_and_not_scored(taught):
 def test_of_a_single_new_slice_two_halves_are_scored(taught):
     seen, models = taught
     models += [KNOWS]
-    found = judged([painted_ball(10, 18)], steps=80, card=known(10))
+    found = judged([painted(10, 18)], steps=80, card=learned(10))
     assert found.kept == ADAPTED and found.unit == guard.HALVES and found.left_out == 2
     for given, *_ in seen:
-        held = painted_ball(10, 18).known & ~given[0].known
+        held = painted(10, 18).known & ~given[0].known
         assert held.any() and not held[:, 10].any()
 
 
-def test_a_parent_that_overfits_the_slice_of_the_round_before_is_not_kept_for_it(taught):
-    """What was learned before is right on its own slice only: that does not count."""
+def test_a_new_part_of_a_slice_in_another_plane_is_what_is_scored(taught):
+    seen, models = taught
+    models += [KNOWS]
+    both = painted(10)
+    labels = both.labels.copy()
+    labels[:12, :, 12] = WHOLE[:12, :, 12]
+    assert replace(both, labels=labels).slices() == ("coronal", [10])
+    judged([replace(both, labels=labels)], steps=80, card=learned(10))
+    for given, *_ in seen:
+        held = (labels != given[0].labels) & (labels > 0)
+        assert held[..., 12].any() and not held[:, 10].any()
+
+
+def test_a_parent_is_not_kept_for_what_it_has_learned(taught):
+    """It is right on the slice of the round before only."""
     _, models = taught
     models += [KNOWS]
-    given = painted_ball(10, 18)
     first = most_probable(GUESSES[WHOLE])
     first[:, 10] = WHOLE[:, 10]
-    for card, gain in (({}, 0.1), (known(10), 0.2)):
+    found = {}
+    for name, card in (("plain", {}), ("told", learned(10))):
         parent = networks.Network(GUESSES, Path("parent"), card)
-        found = guard.judge([given], [first], parent, RECIPE, 0, 80)
-        assert found.tried[ADAPTED].gain > gain
-    assert found.parent["WM"] < 0.1 and found.agree < 0.7
+        found[name] = guard.judge([painted(10, 18)], [first], parent, RECIPE, 0, 80)
+    assert found["plain"].parent["WM"] > 0.4 and found["told"].parent["WM"] < 0.1
+    assert found["told"].agree < found["plain"].agree - 0.05
+    assert found["told"].tried[ADAPTED].gain > found["plain"].tried[ADAPTED].gain + 0.05
 
 
 def test_what_does_not_help_is_not(taught):

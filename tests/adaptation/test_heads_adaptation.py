@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from patchseg import checkpoint, unet
 from patchseg.adaptation import (
     brain_labels,
+    earlier,
     head_learning,
     heads,
     learning,
@@ -188,22 +189,41 @@ def test_a_network_that_learns_nothing_stays_as_it_was(parent, monkeypatch):
     assert stays.model is own.model
 
 
-def test_what_a_round_before_learned_is_not_held_out(parent):
-    """A slice that the network has learned is taught again, half of the new one is scored."""
+def slices(brain, *numbers, image=None):
+    """Labels on coronal slices."""
+    one, labels = labelled(brain, brain * 1.0 if image is None else image), np.zeros(brain.shape)
+    for number in numbers:
+        labels[:, number] = labelled(brain, number=number).labels[:, number]
+    return replace(one, labels=labels.astype(np.uint8))
+
+
+def after(parent, *taught):
+    """The network with a card that tells what it was taught."""
+    own = networks.Network(None, parent, {})
+    return replace(own, card={"learned": earlier.after(own, taught)})
+
+
+def test_what_a_round_before_learned_is_taught_again_and_not_held_out(parent):
     brain = ball((32, 28, 24), 0.6)
-    both, sums = np.zeros(brain.shape, np.uint8), {"image": "this head"}
-    for number in (10, 18):
-        both[:, number] = labelled(brain, number=number).labels[:, number]
-    one = Labelled("ball", None, both, np.eye(4), sha256=sums)
-    told = {"image_sha256": "this head", "plane": "coronal", "slices": [10]}
-    for card, held_out in (({}, [10, 18]), ({"adapted_to": [told]}, [18])):
-        own = networks.Network(None, parent, card)
-        (kept,), (held,) = head_learning._halves([one], own)
+    one, new = slices(brain, 10, 18), slices(brain, 10, 18, image=brain * 2.0)
+    for taught, held_out in ((), [10, 18]), ((slices(brain, 10),), [18]):
+        (kept,), (held,) = head_learning._halves([one], after(parent, *taught))
         assert held.slices() == ("coronal", held_out) and kept.slices() == ("coronal", [10, 18])
         assert not (held.known & kept.known).any()
         assert np.array_equal(held.known | kept.known, one.known)
-    told["image_sha256"] = "another head"
-    assert len(head_learning._halves([one], own)[1][0].slices()[1]) == 2
+    # of two images the one that is new is held out, and of none that is new, half of all
+    kept, held = head_learning._halves([one, new], after(parent, one))
+    assert [part.known.any() for part in (*kept, *held)] == [True, True, False, True]
+    assert head_learning._halves([one], after(parent, one))[1][0].slices()[1] == [10, 18]
+
+
+def test_new_labels_without_brain_are_learned_too(parent):
+    """A part was painted out that the network had taken for brain."""
+    brain = ball((32, 28, 24), 0.6)
+    one = slices(brain, 10)
+    one.labels[:, 25] = brain_labels.OTHER
+    (kept,), (held,) = head_learning._halves([one], after(parent, slices(brain, 10)))
+    assert (held.labels == brain_labels.BRAIN).any() and kept.known[:, 25].all()
 
 
 def test_ctrl_c_keeps_the_best_so_far(parent, tmp_path):
