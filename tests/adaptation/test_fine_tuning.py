@@ -162,7 +162,7 @@ def test_same_input_and_seed_give_the_same_bytes_and_another_seed_does_not(paren
     )
 
 
-def test_a_second_round_holds_out_what_is_new(parent, tmp_path):
+def test_a_second_round_holds_out_and_doubts_what_is_new(parent, tmp_path, monkeypatch):
     image, labels = block("anterior")
     how = {"steps": 1, "guard": False, "hold_out": 1}
     one = patchseg.adapt(image, one_slice(labels, 8, 10), parent, tmp_path / "1.weights.h5", **how)
@@ -178,6 +178,12 @@ def test_a_second_round_holds_out_what_is_new(parent, tmp_path):
     assert again(8, 12, 15) == [15]
     with pytest.warns(UserWarning, match="too few labelled slices are new to hold 1 of them"):
         assert again(8, 15) == [8]
+    seen, stays = [], guard.Judged("parent", 2, "slices", {}, {}, 0.8)
+    monkeypatch.setattr(fine_tuning.label_checks, "share", lambda new, _: seen.extend(new) or 0.0)
+    monkeypatch.setattr(fine_tuning, "judge", lambda *_: stays)
+    kept = patchseg.adapt(image, one_slice(labels, 8, 15), one, tmp_path / "3.weights.h5")
+    assert seen[0].slices() == ("coronal", [15])
+    assert checkpoint.read_card(kept)["learned"] == [before]  # nothing was kept
 
 
 def test_ctrl_c_keeps_the_best_round_and_says_so(parent, tmp_path, monkeypatch):
