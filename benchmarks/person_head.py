@@ -7,9 +7,9 @@
 T1w, 1 mm (Holmes 1998). Two extracted brains come with it: ch2bet.nii.gz (by BET) and
 ch2better.nii.gz (at 0.5 mm, without furrows and ventricles). The truth is the second one, closed
 over 5 mm, so that it holds them; the first one, closed likewise, shows how far two masks of one
-head may be apart. A slice of the truth is learned as `patchseg adapt --what brain` does, on the plane that
-`patchseg suggest --what brain` names. Beside it DIPY's median_otsu with its usual settings. Writes
-artefacts/across/person.csv and person.md.
+head may be apart. A slice of the truth is learned as `patchseg adapt --what brain` does, on the
+plane that `patchseg suggest --what brain` names. Beside it DIPY's median_otsu with its usual
+settings. Writes artefacts/across/person.csv and person.md.
 """
 
 import tempfile
