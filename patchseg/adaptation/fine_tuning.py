@@ -14,12 +14,19 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 
 from patchseg import checkpoint, params
-from patchseg.adaptation import answers, earlier, label_checks, learning, reading, record
+from patchseg.adaptation import (
+    answers,
+    earlier,
+    held_out,
+    label_checks,
+    learning,
+    reading,
+    record,
+)
 from patchseg.adaptation.guard import ADAPTED, PARENT, judge
 from patchseg.core import runtime
 from patchseg.core.errors import InputError
 from patchseg.datasets.labels import PLAIN
-from patchseg.images.grid import AXES
 
 
 def adapt(
@@ -119,7 +126,7 @@ def adapt(
         }
         given = _read_all(images, labelled, masks, labels, how)
         new = earlier.new(given, parent)
-        kept, held = _split_all(given, new, hold_out)
+        kept, held = held_out.split(given, new, hold_out)
         if steps == 0:
             _check_enough(kept, recipe.calibration.least_voxels)
         first = [answers.answer(parent, one) for one in given]
@@ -192,44 +199,6 @@ def _read_all(images, labelled, masks, labels, how):
 def as_list(one):
     """Return a list: of the one that is given, or of those."""
     return list(one) if isinstance(one, list | tuple) else [one]
-
-
-def _split_all(given, new, hold_out):
-    """Return what is learned of each image and what is held out: two tuples of `Labelled`."""
-    parts, flattered = [], []
-    for one, own in zip(given, new, strict=True):
-        plane, numbers = one.slices()
-        axis = AXES.index(plane)
-        fresh = [number for number in numbers if own.known.take(number, axis).any()]
-        kept, held = _split(one, numbers, fresh, hold_out)
-        parts.append((kept, held))
-        flattered += [one.name] if held.known.any() and set(held.slices()[1]) - set(fresh) else []
-    if flattered:
-        warnings.warn(
-            f"{', '.join(flattered)}: too few labelled slices are new to hold {hold_out} of them"
-            " out; the weights to start from have learned others that are held out, and look too"
-            " good on them",
-            stacklevel=3,
-        )
-    return tuple(zip(*parts, strict=True))
-
-
-def _split(one, numbers, fresh, hold_out):
-    """Return what is learned and what is held out: slices spread evenly among the labelled.
-
-    Those are new to the weights to start from, if others of them are left to learn from; else, if
-    they can be, such as they have learned.
-    """
-    if not 0 <= hold_out < len(numbers):
-        raise InputError(
-            f"{one.name}: {hold_out} slices to hold out of {len(numbers)} labelled; at least one"
-            " must be left to learn from"
-        )
-    old = [number for number in numbers if number not in fresh]
-    among = fresh if hold_out < len(fresh) else old if hold_out <= len(old) else numbers
-    chosen = [among[int((i + 0.5) * len(among) / hold_out)] for i in range(hold_out)]
-    left = one.only([number for number in numbers if number not in chosen]) if hold_out else one
-    return left, one.only(chosen)
 
 
 def nothing_to_learn(given):
