@@ -9,7 +9,11 @@ ch2better.nii.gz (at 0.5 mm, without furrows and ventricles). The truth is the s
 over 5 mm, so that it holds them; the first one, closed likewise, shows how far two masks of one
 head may be apart. A slice of the truth is learned as `patchseg adapt --what brain` does, on the
 plane that `patchseg suggest --what brain` names. Beside it DIPY's median_otsu with its usual
-settings. Writes artefacts/across/person.csv and person.md.
+settings.
+
+What the package's weights call deep grey matter there, inside the mask of ch2bet.nii.gz: the atlas
+AAL (Tzourio-Mazoyer 2002) was drawn on this very head. Writes person.csv, person_deep.csv and
+person.md in artefacts/across/.
 """
 
 import tempfile
@@ -20,22 +24,36 @@ from pathlib import Path
 import common
 import nibabel as nib
 import numpy as np
+import pandas as pd
 from common import ACROSS, number, weights_of
 from dipy.segment.mask import median_otsu
 from nilearn.image import resample_to_img
 from scipy import ndimage
 
+import patchseg
 from patchseg import checkpoint, metrics
 from patchseg.adaptation import heads, suggestion
 from patchseg.core import files
+from patchseg.core.tissues import TISSUES
 from patchseg.images import grid
 from patchseg.inference import mask as masks
 
 HEAD, TRUTH, OTHER = "ch2.nii.gz", "ch2better.nii.gz", "ch2bet.nii.gz"
+ATLAS = "aal.nii.gz"
+DEEP = {
+    "caudate": (71, 72),
+    "putamen": (73, 74),
+    "pallidum": (75, 76),
+    "thalamus": (77, 78),
+    "hippocampus": (37, 38),
+    "amygdala": (41, 42),
+}
+"""Structures of the atlas, each left and right."""
 SUMS = {
     HEAD: "a009051127f64dc3dd554d5f5b589870ea72106d9642c21b4e7093e478cfc309",
     TRUTH: "a094f3ccf383c495c9569625bd0c06993fd4b02d2a8d9966da5fea7d7e530e8d",
     OTHER: "592a2d20abdf36eefcb540ca8958428040edffc1bc1a18ba1dcfbabac77c5dd1",
+    ATLAS: "b512dcd3f36b77f56be7a9a038134096e66314b7e8c31d25875b96bcf6991454",
 }
 METHODS = ("of the package", "heads-people", "median_otsu", OTHER)
 FAINT = 0.1
@@ -97,6 +115,27 @@ def _taught(image, affine, truth, weights, slices, place):
     return learned, grid.ras(labels)[0] == 0
 
 
+@cache
+def tissues():
+    """Return what the weights of the package find: (x, y, z) ndarray of uint8, RAS+."""
+    image, affine = seen(HEAD)
+    mask = nib.Nifti1Image(brain_of(OTHER).astype(np.uint8), affine)
+    return grid.ras(patchseg.segment(nib.Nifti1Image(image, affine), mask).dseg, None)[0]
+
+
+def measure_deep(structure):
+    """Return what is found inside a structure, a voxel from its border: one row of shares."""
+    inside = ndimage.binary_erosion(np.isin(seen(ATLAS)[0], DEEP[structure]))
+    found = tissues()[inside]
+    row = {tissue: round(float((found == n).mean()), 3) for n, tissue in enumerate(TISSUES, 1)}
+    return [{"voxels": int(inside.sum()), **row}]
+
+
+def key_deep(structure):
+    """Return the fingerprint of a row of a structure."""
+    return common.key(measure_deep, settings=[SUMS, checkpoint.use(checkpoint.SHIPPED)])
+
+
 def key(method, slices):
     """Return the fingerprint of a row."""
     used = [] if method in ("median_otsu", OTHER) else [method]
@@ -105,14 +144,20 @@ def key(method, slices):
     return common.key(measure, settings=[SUMS, own], networks=networks)
 
 
-def report(table):
-    """Write the table: a line a row."""
+def report(table, deep):
+    """Write both tables: a line a row."""
     lines = [
         [row.method, str(row.slices), number(row.dice), number(row.volume_ratio), row.key]
         for row in table.itertuples()
     ]
     head = ["by", "labelled slices", "Dice", "volume found / true", "key"]
-    common.write_markdown(ACROSS / "person.md", head, lines, table)
+    shares = [
+        [row.structure, *(number(getattr(row, tissue)) for tissue in TISSUES), row.key]
+        for row in deep.itertuples()
+    ]
+    more = "\nShares of deep grey matter that are called each tissue:\n\n"
+    more += common.markdown(["structure", *TISSUES, "key"], shares)
+    common.write_markdown(ACROSS / "person.md", head, lines, pd.concat([table, deep]), more=more)
 
 
 def main():
@@ -124,7 +169,10 @@ def main():
     folder = given.folder
     jobs = [{"method": method, "slices": 0} for method in METHODS]
     jobs += [{"method": method, "slices": 1} for method in METHODS[:2]]
-    common.publish(ACROSS / "person.csv", jobs, key, measure, report, given.report)
+    table = common.complete(ACROSS / "person.csv", jobs, key, measure, given.report)
+    deep = [{"structure": name} for name in DEEP]
+    path = ACROSS / "person_deep.csv"
+    report(table, common.complete(path, deep, key_deep, measure_deep, given.report))
 
 
 if __name__ == "__main__":

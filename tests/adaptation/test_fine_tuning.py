@@ -270,6 +270,7 @@ def test_command_adapts_pairs_and_says_what_it_learned(parent, tmp_path, monkeyp
         "slices held out, now: CSF 0." in done.output
         and "another slice" in done.output
         and "slices that were left out in turn, what" in done.output
+        and f"look at it: patchseg segment {pair[0]} {pair[0]} --weights {out} --out" in done.output
         and len(checkpoint.read_card(out)["adapted_to"]) == 2
     )
 
