@@ -385,6 +385,14 @@ def test_weights_that_are_there_are_not_replaced_unasked(tmp_path):
             main.app, [*words[:3], "--name", "rat", "--overwrite"], catch_exceptions=False
         )
     assert there.read_bytes() == b"of a rat"
+    text = tmp_path / "notes.txt"
+    text.write_text("mine")
+    image, drawn = block("anterior")[0], tmp_path / "drawn.nii"
+    nib.save(image, drawn)
+    words = ["adapt", str(drawn), str(drawn), "--out", str(text)]
+    with pytest.raises(InputError, match=r"notes.txt: not a name of weights"):
+        CliRunner().invoke(main.app, words, catch_exceptions=False)
+    assert text.read_text() == "mine"
 
 
 def test_a_missing_tissue_is_a_warning(parent, tmp_path):
