@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Literal
 
 import typer
@@ -169,14 +170,17 @@ def adapt(
             heads.adapt(files[::2], files[1::2], weights, out, **settings)
         else:
             fine_tuning.adapt(files[::2], files[1::2], weights, out, masks=mask, **own, **settings)
-    _tell(out)
+    more = {"what": what if what == "brain" else None, "mask": mask, "volume": volume}
+    _tell(out, name, files, more | {"labels": labels if labels != "tissues" else None})
 
 
 def _target(out, name, what, overwrite):
     """Return where new weights go; those that are there are not lost unasked."""
     if name is None:
+        from patchseg.checkpoint import SUFFIX
+
         out = out or Path("heads.weights.h5" if what == "brain" else "adapted.weights.h5")
-        if out.is_file() and not overwrite:
+        if out.is_file() and not overwrite and out.name.endswith(SUFFIX):
             raise InputError(
                 f"{out}: there already; give another --out, or a --name, or replace it"
                 " (--overwrite)"
@@ -194,8 +198,8 @@ def _target(out, name, what, overwrite):
     return library.target(name)
 
 
-def _tell(out):
-    """Print what the card of adapted weights says."""
+def _tell(out, name, files, more):
+    """Print what the card of adapted weights says, and what to do next."""
     from patchseg import checkpoint
     from patchseg.adaptation import record
 
@@ -218,7 +222,31 @@ def _tell(out):
         from patchseg.adaptation.head_learning import WHY
 
         typer.echo(f"note: {WHY[known['why']]}; check the labels, or label another slice", err=True)
-    print(out)
+    _tell_next(out, name, files, more, known)
     if known["stopped"]:
         typer.echo(f"{out} holds the best of the {known['steps']} batches so far", err=True)
         raise typer.Exit(options.STOPPED)
+
+
+def _tell_next(out, name, files, more, known):
+    """Print where the weights are, and the commands that use them and go on with them."""
+    from patchseg.adaptation import record
+    from patchseg.inference import places
+
+    if known.get("kept") == "parent" or not known.get("helped", True):
+        print(f"{out}: the weights it started from, unchanged")
+        return
+    print(out)
+    images, own = [quote(str(one)) for one in files[::2]], quote(str(name or out))
+    does = "extract" if known.get("what") == "brain" else "segment"
+    stem = quote(f"{name or places.stem(files[0])}-results")
+    print(f"look at it: patchseg {does} {' '.join(images)} --weights {own} --out {stem}/")
+    if len(images) == 1 and record.still_pays(out)[0]:
+        told = "".join(
+            f" --{option} {quote(str(value))}"
+            for option, values in more.items()
+            for value in (values if isinstance(values, list) else [values])
+            if value is not None
+        )
+        labels = quote(str(files[1]))
+        print(f"go on: patchseg suggest {images[0]} --weights {own} --labelled {labels}{told}")

@@ -270,6 +270,7 @@ def test_command_adapts_pairs_and_says_what_it_learned(parent, tmp_path, monkeyp
         "slices held out, now: CSF 0." in done.output
         and "another slice" in done.output
         and "slices that were left out in turn, what" in done.output
+        and f"look at it: patchseg segment {pair[0]} {pair[0]} --weights {out} --out" in done.output
         and len(checkpoint.read_card(out)["adapted_to"]) == 2
     )
 
@@ -384,6 +385,14 @@ def test_weights_that_are_there_are_not_replaced_unasked(tmp_path):
             main.app, [*words[:3], "--name", "rat", "--overwrite"], catch_exceptions=False
         )
     assert there.read_bytes() == b"of a rat"
+    text = tmp_path / "notes.txt"
+    text.write_text("mine")
+    image, drawn = block("anterior")[0], tmp_path / "drawn.nii"
+    nib.save(image, drawn)
+    words = ["adapt", str(drawn), str(drawn), "--out", str(text)]
+    with pytest.raises(InputError, match=r"notes.txt: not a name of weights"):
+        CliRunner().invoke(main.app, words, catch_exceptions=False)
+    assert text.read_text() == "mine"
 
 
 def test_a_missing_tissue_is_a_warning(parent, tmp_path):

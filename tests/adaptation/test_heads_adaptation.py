@@ -116,6 +116,8 @@ def test_one_slice_teaches_where_the_brain_is(parent, tmp_path):
     words += ["--weights", str(parent), "--out", str(again)]
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0 and "half of the labels, held out, before: brain" in done.output
+    assert f"\nlook at it: patchseg extract {head} --weights {again} --out head-res" in done.output
+    assert done.output.rstrip().endswith(f"--labelled {drawn} --what brain")
     assert checkpoint.read_card(again)["sha256"] == card["sha256"]
     assert checkpoint.read_card(again)["borders"] == card["borders"]
 
