@@ -170,8 +170,12 @@ def adapt(
             heads.adapt(files[::2], files[1::2], weights, out, **settings)
         else:
             fine_tuning.adapt(files[::2], files[1::2], weights, out, masks=mask, **own, **settings)
-    more = {"what": what if what == "brain" else None, "mask": mask, "volume": volume}
-    _tell(out, name, files, more | {"labels": labels if labels != "tissues" else None})
+    again = {"mask": mask, "volume": volume, "brain-weights": brain_weights}
+    again |= {"extract": extract if extract != "auto" else None}
+    again |= {"nan-as-background": "" if nan_as_background else None}
+    of_labels = {"labels": labels if labels != "tissues" else None}
+    of_labels |= {"what": what if what == "brain" else None}
+    _tell(out, name, files, _words(again), _words(of_labels))
 
 
 def _target(out, name, what, overwrite):
@@ -198,7 +202,17 @@ def _target(out, name, what, overwrite):
     return library.target(name)
 
 
-def _tell(out, name, files, more):
+def _words(options):
+    """Return options as words of a command: those that are given."""
+    return "".join(
+        f" --{option} {quote(str(value))}" if value != "" else f" --{option}"
+        for option, values in options.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value is not None
+    )
+
+
+def _tell(out, name, files, again, of_labels):
     """Print what the card of adapted weights says, and what to do next."""
     from patchseg import checkpoint
     from patchseg.adaptation import record
@@ -222,14 +236,17 @@ def _tell(out, name, files, more):
         from patchseg.adaptation.head_learning import WHY
 
         typer.echo(f"note: {WHY[known['why']]}; check the labels, or label another slice", err=True)
-    _tell_next(out, name, files, more, known)
+    _tell_next(out, name, files, again, of_labels, known)
     if known["stopped"]:
         typer.echo(f"{out} holds the best of the {known['steps']} batches so far", err=True)
         raise typer.Exit(options.STOPPED)
 
 
-def _tell_next(out, name, files, more, known):
-    """Print where the weights are, and the commands that use them and go on with them."""
+def _tell_next(out, name, files, again, of_labels, known):
+    """Print where the weights are, and the commands that use them and go on with them.
+
+    `again` are options that hold for the image, `of_labels` those that hold for its labels.
+    """
     from patchseg.adaptation import record
     from patchseg.inference import places
 
@@ -239,14 +256,10 @@ def _tell_next(out, name, files, more, known):
     print(out)
     images, own = [quote(str(one)) for one in files[::2]], quote(str(name or out))
     does = "extract" if known.get("what") == "brain" else "segment"
-    stem = quote(f"{name or places.stem(files[0])}-results")
-    print(f"look at it: patchseg {does} {' '.join(images)} --weights {own} --out {stem}/")
-    if len(images) == 1 and record.still_pays(out)[0]:
-        told = "".join(
-            f" --{option} {quote(str(value))}"
-            for option, values in more.items()
-            for value in (values if isinstance(values, list) else [values])
-            if value is not None
-        )
+    folder = quote(f"{name or places.stem(files[0])}-results")
+    one = len(images) == 1
+    given = f"{' '.join(images)} --weights {own}"
+    print(f"look at it: patchseg {does} {given} --out {folder}/{again if one else ''}")
+    if one and record.still_pays(out)[0]:
         labels = quote(str(files[1]))
-        print(f"go on: patchseg suggest {images[0]} --weights {own} --labelled {labels}{told}")
+        print(f"go on: patchseg suggest {given} --labelled {labels}{again}{of_labels}")
