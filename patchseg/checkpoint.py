@@ -20,6 +20,8 @@ SHIPPED = Path(__file__).parent / "data" / "patchseg.weights.h5"
 """The weights that come with the package."""
 HEADS = SHIPPED.with_name("heads.weights.h5")
 """Those that find the brain in a head."""
+DEEP = SHIPPED.with_name("deep.weights.h5")
+"""Those that find deep grey matter."""
 
 USED = (
     "sha256",
@@ -30,6 +32,7 @@ USED = (
     "calibrated_mm",
     "general",
     "general_mm",
+    "deep",
 )
 """What of a card changes an answer; the rest tells where the weights come from and how they do."""
 
@@ -122,7 +125,8 @@ def finds_brains(path):
 def use(path):
     """Return what of a card says what its network answers: a dict, for keys."""
     card = read_card(path)
-    return {name: card.get(name) for name in USED}
+    deep = {"deep_sha256": read_card(DEEP)["sha256"]} if card.get("deep") else {}
+    return {name: card.get(name) for name in USED} | deep
 
 
 def of_seed(folder, seed):

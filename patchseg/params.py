@@ -91,6 +91,10 @@ class Draw(Patches):
     brain_pixels: Annotated[float, Field(gt=0)]
 
 
+class DeepDraw(Draw):
+    """Label maps of whole brains to patches (see `patchseg.training.deep_grey`)."""
+
+
 class Train(Section):
     """Training set to networks, one for each seed."""
 
@@ -119,6 +123,12 @@ class Training(Train):
     classes: ClassVar[tuple] = TISSUES
     dimensions: ClassVar[int] = 2
     seed: Annotated[int, Field(ge=0)]
+
+
+class DeepTraining(Training):
+    """Patches to the network that finds deep grey matter."""
+
+    classes: ClassVar[tuple] = ("other", "deep grey matter", "white matter")
 
 
 class HeadDraw(Section):
@@ -206,6 +216,15 @@ class Heads(Section):
     networks: dict[str, Network]
 
 
+class Deep(Section):
+    """The network that finds deep grey matter (see `patchseg.training.deep_grey`)."""
+
+    brain_pixels: Annotated[float, Field(ge=16, le=1024)]
+    draw: DeepDraw
+    train: DeepTraining
+    networks: dict[str, Network]
+
+
 class Calibration(Section):
     """What labelled voxels teach beside the network (see `patchseg.inference.calibration`)."""
 
@@ -250,6 +269,7 @@ class Params(Section):
     evaluate: Evaluate
     recipes: dict[str, dict[Literal["preprocess", "augment", "train"], dict]]
     across: Across
+    deep: Deep
     heads: Heads
     adapt: Adapt
 

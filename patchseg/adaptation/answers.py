@@ -8,7 +8,7 @@ import numpy as np
 from patchseg.adaptation import learning
 from patchseg.core.tissues import most_probable
 from patchseg.images import brain
-from patchseg.inference import calibration, features
+from patchseg.inference import calibration, features, sharpening
 
 AROUND = 20_000
 """Voxels of a brain, about, that tell whether it is like what is labelled."""
@@ -78,10 +78,8 @@ class Evidence(NamedTuple):
 
 def evidence(model, parent, one):
     """Return the `Evidence` of a `Labelled`, as the model sees it."""
-    from patchseg.inference import refine
-
     ready, plain, mask, box = _plain(model, parent, one)
-    sharp = refine.refine(ready, plain, mask, one.voxel_mm)
+    sharp = sharpening.sharpened(parent, ready, plain, mask, one.voxel_mm)
     pixel_mm, at = one.size_mm / parent.brain_pixels, one.known[box][mask]
     found = features.describe(ready, plain, sharp, mask, one.voxel_mm, pixel_mm)
     around = found[:: max(1, len(found) // AROUND)]
@@ -151,7 +149,7 @@ def _plain(model, parent, one):
 def answer(network, one):
     """Return the labels (x, y, z) uint8 that `patchseg.segment` gives a `Labelled`."""
     ready, plain, mask, box = _plain(network.model, network, one)
-    found, _ = calibration.with_image(network, ready, plain, mask, one.voxel_mm)
+    found, _ = sharpening.calibrated(network, ready, plain, mask, one.voxel_mm)
     return _labels(found, mask, box, one.mask.shape)
 
 
@@ -162,10 +160,8 @@ def look(model, parent, one):
     -------
     plain, sharpened : (x, y, z) ndarray of uint8
     """
-    from patchseg.inference import refine
-
     ready, plain, mask, box = _plain(model, parent, one)
-    sharp = refine.refine(ready, plain, mask, one.voxel_mm)
+    sharp = sharpening.sharpened(parent, ready, plain, mask, one.voxel_mm)
     return [_labels(found, mask, box, one.mask.shape) for found in (plain, sharp)]
 
 

@@ -111,7 +111,7 @@ def drawn(chosen, network, count):
     """
     rng, parts = np.random.default_rng(0), []
     for name in chosen:
-        one = brains.load(name)
+        one = brains.teacher(name)
         whole = answers.evidence(network.model, network, one)
         labels = one.labels[one.known]
         rows = rng.choice(len(labels), min(count, len(labels)), replace=False)

@@ -35,6 +35,7 @@ INHERITED = (
     "general",
     "general_mm",
     "general_brains",
+    "deep",
 )
 """What the new card takes over from the parent's: how to use the network, not its scores."""
 

@@ -5,8 +5,8 @@ from functools import cache
 
 from patchseg.core import files
 from patchseg.core.errors import InputError
+from patchseg.datasets import deep, sample, zoo
 from patchseg.datasets import heads as whole
-from patchseg.datasets import sample, zoo
 
 TEMPLATE = "mni"
 """The template that comes with nilearn, whole (see `sample`); not an entry of the zoo."""
@@ -47,6 +47,13 @@ def load(name):
     if name == TEMPLATE:
         return sample.labelled_template()
     return whole.load(name) if is_head(name) else zoo.load(name)
+
+
+def teacher(name):
+    """Return a brain as `load` does, without labels that would teach deep grey matter wrongly."""
+    one = load(name)
+    by_brightness = name == TEMPLATE or zoo.entry(name).coding in ("FAST", "probabilities")
+    return deep.left_out(one) if by_brightness else one
 
 
 def is_head(name):

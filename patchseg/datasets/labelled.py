@@ -25,6 +25,8 @@ class Labelled:
     affine : (4, 4) ndarray
         Voxel to world, in mm.
     species : str
+    parts : (x, y, z) ndarray of uint8, or None
+        Structures, where the source names them (see `deep.parts_of`).
     sha256 : dict of str to str
         Of the files of the image and of the labels, where somebody asks for them.
     remarks : list of str
@@ -36,6 +38,7 @@ class Labelled:
     labels: np.ndarray
     affine: np.ndarray
     species: str = ""
+    parts: np.ndarray | None = None
     sha256: dict = field(default_factory=dict)
     remarks: list = field(default_factory=list)
 

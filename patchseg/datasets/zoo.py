@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from patchseg.core.errors import InputError
 from patchseg.core.progress import SWITCH
 from patchseg.core.tissues import UNLABELLED
-from patchseg.datasets import labels
+from patchseg.datasets import deep, labels
 from patchseg.datasets.labelled import Labelled
 from patchseg.images import brain, grid, volume
 
@@ -272,10 +272,11 @@ def load(name):
     reader = volume.load if wanted.coding == "probabilities" else volume.load_labels
     read = {key: reader(paths[path]) for key, path in wanted.label_files.items()}
     maps = {key: data for key, (data, _) in read.items()}
+    parts = deep.parts_of(maps["dseg"]) if wanted.coding == "FreeSurfer" else None
     if wanted.image is None:
         truth = _recoded(maps["dseg"], True, wanted, paths)
         mask = brain.foreground((truth != UNLABELLED).astype(np.float32), name)
-        return Labelled(name, None, truth * mask, read["dseg"][1], wanted.species)
+        return Labelled(name, None, truth * mask, read["dseg"][1], wanted.species, parts)
     image, affine = volume.load(paths[wanted.image])
     for key, (data, other) in read.items():
         path = paths[wanted.label_files[key]]
@@ -286,7 +287,7 @@ def load(name):
     else:
         truth = _recoded(maps["dseg"], mask, wanted, paths)
     image = np.where(mask, np.maximum(image, 0), 0).astype(np.float32)
-    return Labelled(name, image, truth, affine, wanted.species)
+    return Labelled(name, image, truth, affine, wanted.species, parts)
 
 
 def _recoded(values, mask, wanted, paths):

@@ -18,8 +18,7 @@ from scipy import optimize, special
 
 from patchseg import metrics
 from patchseg.core.tissues import TISSUES
-from patchseg.images import brain
-from patchseg.inference import features, refine
+from patchseg.inference import features
 
 # The form of the model: what a card's numbers mean depends on these and on `features`. How it is
 # fitted stands in params.yaml, section adapt.calibration.
@@ -182,37 +181,6 @@ def _regression(terms, truth, start, ridge, biased):
     begin, options = np.zeros((size[0] + 1) * count), {"maxiter": 200}
     numbers = optimize.minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x
     return numbers[:-count].reshape(size), numbers[-count:]
-
-
-def with_image(network, image, plain, mask, voxel_mm):
-    """Return the network's probabilities refined by the image's intensities.
-
-    They are calibrated, too, where the network knows how for such a brain.
-
-    Parameters
-    ----------
-    network : patchseg.inference.networks.Network
-    image : (x, y, z) ndarray of float32 in [0, 1]
-    plain : (x, y, z, 3) ndarray of float32
-        Probabilities of the network.
-    mask : (x, y, z) ndarray of bool
-    voxel_mm : tuple of three float
-
-    Returns
-    -------
-    probabilities : (x, y, z, 3) ndarray of float32
-        They sum to 1 in the mask and are 0 outside.
-    whose : {'', 'other animals', 'this animal'}
-        Whose labels the calibration is of.
-    """
-    sharp, size_mm = refine.refine(image, plain, mask, voxel_mm), brain.size_mm(mask, voxel_mm)
-    known, whose = network.borders(size_mm, features.contrast(image, sharp, mask))
-    if known is None:
-        return sharp, whose
-    found = features.describe(image, plain, sharp, mask, voxel_mm, size_mm / network.brain_pixels)
-    result = np.zeros_like(plain)
-    result[mask] = apply(known, found, sharp[mask])
-    return result, whose
 
 
 def apply(calibration, found, sharp):

@@ -56,6 +56,7 @@ class _Known(BaseModel):
     contrasts: tuple[str, ...] = ("T1w",)
     calibration: _Calibration | None = None
     calibrated_mm: tuple[float, float] = (0.0, 0.0)
+    deep: bool = False
     general: _Learned | None = None
     general_mm: tuple[float, float] = (0.0, 0.0)
 
@@ -93,6 +94,8 @@ class Network:
         Likewise, for animals that no label taught it; of the labels of several others.
     general_mm : tuple of two float
         Sizes (mm) of the brains for which that holds.
+    deep : bool
+        Whether deep grey matter is looked for beside it (see `deep_grey`).
     precision : str
         In which it computes (see `runtime.precision`).
     """
@@ -108,6 +111,7 @@ class Network:
     calibrated_mm: tuple = (0.0, 0.0)
     general: dict | None = field(default=None, repr=False)
     general_mm: tuple = (0.0, 0.0)
+    deep: bool = False
     precision: str = "auto"
 
     def borders(self, size_mm, contrast):
@@ -164,7 +168,15 @@ def load(path=None, precision="auto"):
         not one for single images and three tissues.
     """
     path = library.find(path).resolve() if path else checkpoint.SHIPPED
-    checkpoint.read_card(path)  # checks the weights
+    if "classes" in checkpoint.read_card(path):
+        raise InputError(f"{path}: a network that finds no tissues; use other weights")
+    return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))
+
+
+def load_deep(precision="auto"):
+    """Load the network that finds deep grey matter (see `load`): a `Network`."""
+    path = checkpoint.DEEP
+    checkpoint.read_card(path)
     return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))
 
 
@@ -219,7 +231,7 @@ def _wrong(error):
     return f"{key} = {first['input']!r}: {first['msg']}; copy the card again, or train again"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _load(path, _card_sha256, precision):
     card = checkpoint.read_card(path)
     try:

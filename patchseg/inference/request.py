@@ -55,11 +55,15 @@ def request(
         If a file cannot be read, or the weights do not fit their card.
     """
     path = library.find(weights) or checkpoint.SHIPPED
+    card = checkpoint.read_card(path)
     return {
         "image_sha256": _sha256(image),
         "mask_sha256": None if mask is None else _sha256(mask),
-        "weights_sha256": checkpoint.read_card(path)["sha256"],
+        "weights_sha256": card["sha256"],
         "card_sha256": files.sha256(checkpoint.card_path(path)),
+        "deep_sha256": checkpoint.read_card(checkpoint.DEEP)["sha256"]
+        if card.get("deep")
+        else None,
         "heads_sha256": (
             None if mask is not None or extract == "never" else _of_heads(brain_weights)
         ),
@@ -91,6 +95,7 @@ def differences(asked, made):
         "card_sha256": "card of the weights",
     }
     names |= {"heads_sha256": "weights that find the brain"}
+    names |= {"deep_sha256": "weights that find deep grey matter"}
     names |= {"image_sha256": "image", "patchseg": "version of patchseg"}
     found = [name for key, name in names.items() if asked[key] != made.get(key)]
     if "mask" in found:  # with a mask nothing is looked for

@@ -16,8 +16,8 @@ from patchseg.core.tissues import TISSUES
 from patchseg.images import brain, grid
 from patchseg.images.bias import n4 as correct
 from patchseg.images.volume import name_of, read
-from patchseg.inference import calibration, networks, qc, resemblance, views
 from patchseg.inference import mask as masks
+from patchseg.inference import networks, qc, resemblance, sharpening, views
 from patchseg.inference.request import request
 from patchseg.inference.result import Result
 
@@ -130,7 +130,8 @@ def segment(
             checks = qc.joined(masks.shares(scan.kept), checks)
         seen = resemblance.look(ready, scan.mask, scan.size_mm, scan.voxel_mm, profile)
         made = _provenance(network, scan, scales, precision, started)
-        made |= {"sharpened": sharpen, "calibrated": whose or False, "look": seen}
+        made |= {"sharpened": sharpen, "deep_grey": sharpen and network.deep}
+        made |= {"calibrated": whose or False, "look": seen}
     return Result(
         **_images(scan, fused),
         volumes=_volumes(fused, scan.inside, scan.voxel_mm),
@@ -223,7 +224,7 @@ def _fused(network, scan, image, scales, tile):
 
 
 def _sharpened(network, scan, image, fused):
-    probabilities, whose = calibration.with_image(
+    probabilities, whose = sharpening.calibrated(
         network, image[scan.box], fused.probabilities, scan.inside, scan.voxel_mm
     )
     return replace(fused, probabilities=probabilities), whose

@@ -18,9 +18,9 @@ class Recipe:
 
     Attributes
     ----------
-    section : {'across', 'heads'}
-    draw : patchseg.params.Draw or patchseg.params.HeadDraw
-    train : patchseg.params.Training or patchseg.params.HeadTraining
+    section : {'across', 'deep', 'heads'}
+    draw : patchseg.params.Draw, patchseg.params.DeepDraw or patchseg.params.HeadDraw
+    train : patchseg.params.Training, or one of its kinds for the other sections
     brains : list of str
         To train on, those of the network that it starts from not included.
     start : str or None
@@ -50,7 +50,7 @@ def settings(path, name):
         If the network, a setting or a brain is unknown.
     """
     known = params.load(path)
-    sections = {"across": known.across, "heads": known.heads}
+    sections = {"across": known.across, "deep": known.deep, "heads": known.heads}
     names = [one for section in sections.values() for one in section.networks]
     if name not in names:
         raise InputError(f"{path}: network '{name}' is unknown; there are {', '.join(names)}")
@@ -155,9 +155,16 @@ def key(path, name):
             loop.made_in(own.train),
             key(path, own.start) if own.start else None,
             own.kept,
-            *([params.load(path).across.brain_pixels] if own.section == "across" else []),
+            *_brain_pixels(path, own.section),
         ],
     )
+
+
+def _brain_pixels(path, section):
+    """Return at how many pixels brains are looked at, for sections that say so: a list."""
+    known = params.load(path)
+    sizes = {"across": known.across.brain_pixels, "deep": known.deep.brain_pixels}
+    return [sizes[section]] if section in sizes else []
 
 
 def _key_of(weights):
@@ -178,10 +185,12 @@ def _described(path, name, sizes, first):
         sizes = [min(sizes[0], before["sizes_mm"][0]), max(sizes[1], before["sizes_mm"][1])]
     in_zoo = [named.source(one) for one in chosen if one != named.TEMPLATE]
     human = ["human"] if named.TEMPLATE in chosen else []
-    use = {"top": brain.TOP, "brain_pixels": params.load(path).across.brain_pixels}
+    use = [{"top": brain.TOP, "brain_pixels": one} for one in _brain_pixels(path, own.section)]
     return {
         "name": name,
-        **(use if own.section == "across" else {}),
+        **(use[0] if use else {}),
+        **({"deep": True} if own.section == "across" else {}),
+        **({"classes": own.train.classes} if own.section == "deep" else {}),
         "sizes_mm": sizes,
         "contrasts": ["T1w", "T2w"],
         "start": own.start,

@@ -9,10 +9,23 @@ are (h, w) float32 in [0, 1], labels (h, w) uint8.
 import cv2
 import numpy as np
 
-from patchseg.core.tissues import UNLABELLED
+from patchseg.core.tissues import TISSUES, UNLABELLED
+from patchseg.datasets import deep
 
 APART = 0.12
 """Tissues that are not this far apart in a real image are not repainted: it would stretch noise."""
+WAY = {
+    "thalamus": (0.0, 0.9),
+    "caudate": (-0.1, 0.4),
+    "putamen": (0.0, 0.8),
+    "pallidum": (0.3, 1.05),
+    "brain stem": (-0.1, 0.7),
+}
+"""How far from the rest of its tissue to the other of grey and white matter the brightness of a
+structure may lie."""
+LIKE_CORTEX, USUAL = (-0.5, 0.2), 0.8
+"""The same where deep grey matter is like cortex or further from white matter, as in newborns; how
+often it is not."""
 
 
 def smooth(rng, shape, knots):
@@ -91,18 +104,25 @@ def cut(rng, truth, pixel, settings):
 
 
 def make_up(rng, truth, inside, settings):
-    """Give each tissue a brightness, and parts of it others: deep grey matter is not cortex."""
+    """Give each tissue a brightness, and parts of it others.
+
+    `truth` may name structures of deep grey matter and the brain stem (see `deep`): each has a
+    brightness of its own.
+    """
     means = brightness(rng, settings)
     table = np.zeros(256, np.float32)
-    table[1:4], table[UNLABELLED] = means, rng.choice([means[0], rng.uniform(0, 1)])
+    table[UNLABELLED] = rng.choice([means[0], rng.uniform(0, 1)])
     table[0] = rng.uniform(0, 1)  # what a loose mask holds beside the brain
+    bright = dict(enumerate(means, start=1))
+    bright |= _of_structures(rng, np.setdiff1d(truth, [0, *bright, UNLABELLED]), means)
+    table[list(bright)] = list(bright.values())
     image = table[truth]
-    for tissue in (1, 2, 3):  # nor is tissue even
-        own = truth == tissue
+    for code, own_mean in bright.items():  # nor is tissue even
+        own = truth == code
         if not own.any():
             continue
         if rng.random() < settings.parts:
-            image += own * _parts(rng, own, means, tissue - 1)
+            image += own * _parts(rng, own, means - own_mean, code % deep.STEP - 1)
         image += own * (
             smooth(rng, truth.shape, 6) * rng.uniform(0, 0.1)
             + rng.normal(0, rng.uniform(0, 0.06), truth.shape)
@@ -110,22 +130,34 @@ def make_up(rng, truth, inside, settings):
     return np.clip(image, 0.01, None).astype(np.float32) * inside
 
 
-def _parts(rng, own, means, tissue):
+def _of_structures(rng, codes, means):
+    """Return how bright structures are that a map for drawing holds: a dict of float by code."""
+    bright, names, usual = {}, list(deep.STRUCTURES), len(codes) and rng.random() < USUAL
+    for code in codes:
+        name, own = names[code // deep.STEP - 1], code % deep.STEP - 1
+        other = TISSUES.index("WM" if name in deep.GREY else "GM")
+        way = rng.uniform(*(WAY[name] if usual or name not in deep.GREY else LIKE_CORTEX))
+        bright[int(code)] = means[own] + way * (means[other] - means[own])
+    return bright
+
+
+def _parts(rng, own, ways, tissue):
     """Return by how much parts of a tissue, by place and depth, are nearer to another's brightness.
 
     One or two parts, each a blob or a layer; together at most two thirds of the way. Their edges
-    are soft: a sharp one is a border between tissues.
+    are soft: a sharp one is a border between tissues. `ways` (3,) is how far the tissues are in
+    brightness.
     """
-    change, far = np.zeros(own.shape, np.float32), (means - means[tissue]) * 2 / 3
+    change, far = np.zeros(own.shape, np.float32), ways * 2 / 3
     for _ in range(rng.integers(1, 3)):
         field = smooth(rng, own.shape, rng.integers(3, 9))
-        deep = cv2.GaussianBlur(own.astype(np.float32), (0, 0), rng.uniform(2, 8))
-        field = field + rng.uniform(-3, 3) * deep
+        depth = cv2.GaussianBlur(own.astype(np.float32), (0, 0), rng.uniform(2, 8))
+        field = field + rng.uniform(-3, 3) * depth
         part = (field > np.quantile(field[own], rng.uniform(0.2, 0.9))).astype(np.float32)
         part = cv2.GaussianBlur(part, (0, 0), rng.uniform(2, 4))
         other = rng.choice([one for one in range(3) if one != tissue])
-        change += part * rng.uniform(-0.15, 0.65) * (means[other] - means[tissue])
-    return np.clip(change, far.min(), far.max())
+        change += part * rng.uniform(-0.15, 0.65) * ways[other]
+    return np.clip(change, min(0, far.min()), max(0, far.max()))
 
 
 def recolour(rng, image, inside, means, settings):

@@ -38,7 +38,8 @@ class Brain:
     levels : list of (image, labels, voxel_mm)
         The brain on its own grid and on coarser ones. `image` is (x, y, z) uint8, 255 the
         percentile `top` of the brain, or None; `labels` is (x, y, z) uint8: 0 outside the brain,
-        1 CSF, 2 GM, 3 WM, 255 not labelled.
+        1 CSF, 2 GM, 3 WM, 255 not labelled; for deep grey matter its structures, too (see
+        `deep.for_drawing`).
     places : list of (n, 3) ndarray of float
         For each tissue, voxels (mm from the corner) that hold it.
     size_mm : float
@@ -87,7 +88,7 @@ def brain_of(one, top=brain.TOP, planes=(1 / 3, 1 / 3, 1 / 3)):
     levels = [_level(seen, truth, voxel_mm, factor) for factor in COARSER]
     rng = np.random.default_rng(0)
     found = [np.flatnonzero(truth == tissue) for tissue in (1, 2, 3)]
-    places = [_places(rng, voxels, truth.shape, voxel_mm) for voxels in found if len(voxels)]
+    places = [places_of(rng, voxels, truth.shape, voxel_mm) for voxels in found if len(voxels)]
     means = np.array(
         [
             np.median(seen.flat[voxels]) if seen is not None and len(voxels) else np.nan
@@ -109,7 +110,7 @@ def _level(seen, truth, voxel_mm, factor):
     return small, _coarser(truth, steps), tuple(edges)
 
 
-def _places(rng, voxels, shape, voxel_mm):
+def places_of(rng, voxels, shape, voxel_mm):
     """Choose voxels of a tissue, and return where they lie, in mm from the corner."""
     chosen = np.unravel_index(rng.choice(voxels, min(PLACES, len(voxels)), replace=False), shape)
     return (np.stack(chosen, axis=1) + 0.5) * voxel_mm

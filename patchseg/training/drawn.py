@@ -5,8 +5,8 @@ import json
 from patchseg.core import files
 from patchseg.core.provenance import fingerprint, versions
 from patchseg.datasets import brains as named
-from patchseg.params import HeadDraw
-from patchseg.training import batches, draw, head_sources, heads
+from patchseg.params import DeepDraw, HeadDraw
+from patchseg.training import batches, deep_grey, draw, head_sources, heads
 
 LIBRARIES = ("numpy", "opencv-python-headless", "scipy")
 """Their versions may change the bits of a patch."""
@@ -22,7 +22,7 @@ def draw_sets(folder, chosen, drawing, jobs):
         least and largest size of a brain that they show.
     chosen : list of str
         Brains or heads (see `brains.names`).
-    drawing : patchseg.params.Draw or patchseg.params.HeadDraw
+    drawing : patchseg.params.Draw, patchseg.params.DeepDraw or patchseg.params.HeadDraw
     jobs : int
         Threads.
 
@@ -37,7 +37,7 @@ def draw_sets(folder, chosen, drawing, jobs):
     if not described.is_file() or json.loads(described.read_text())["key"] != today:
         described.unlink(missing_ok=True)
         whole = isinstance(drawing, HeadDraw)
-        of, load = (heads, head_sources.load) if whole else (draw, draw.load)
+        of, load = _how(drawing)
         brains = [load(name) for name in chosen]
         for seed, (part, count) in enumerate(
             {"train": drawing.patches, "val": drawing.validation}.items()
@@ -49,6 +49,13 @@ def draw_sets(folder, chosen, drawing, jobs):
         files.write_text(described, json.dumps({"key": today, "sizes_mm": shown}))
     training, validation = (batches.open_training_set(folder / part) for part in ("train", "val"))
     return training, validation, json.loads(described.read_text())["sizes_mm"]
+
+
+def _how(drawing):
+    """Return the module that draws, and what loads a brain for it."""
+    if isinstance(drawing, HeadDraw):
+        return heads, head_sources.load
+    return (deep_grey, deep_grey.load) if isinstance(drawing, DeepDraw) else (draw, draw.load)
 
 
 def key(chosen, drawing):
