@@ -97,8 +97,8 @@ def read_card(path):
         ) from error
     if missing:
         raise InputError(
-            f"{missing[0]}: no such file; weights are two files, NAME{SUFFIX} and NAME.json (the"
-            " train stage writes both)"
+            f"{missing[0]}: no such file; weights are two files side by side, NAME{SUFFIX} and"
+            " NAME.json; copy both, or train them first"
         )
     try:
         found = json.loads(text)

@@ -6,6 +6,7 @@ learned is kept as slices: a later label on one of them counts as learned, too.
 
 import hashlib
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -21,7 +22,7 @@ class _Slices(BaseModel):
     """Slices of an image that were learned; `image` is the sum of its values."""
 
     image: str
-    plane: str
+    plane: Literal[AXES]
     slices: list[int]
 
 
@@ -86,7 +87,7 @@ def _sum(one):
 
 def _on(told, shape):
     """Return which voxels lie on slices; a card may name some that the image does not have."""
-    axis = AXES.index(told["plane"]) if told["plane"] in AXES else 0
+    axis = AXES.index(told["plane"])
     own = np.isin(np.arange(shape[axis]), told["slices"])
     return np.expand_dims(own, [other for other in range(3) if other != axis])
 

@@ -124,10 +124,16 @@ class Judged:
             f"{tissue} {self.parent[tissue]:.3f} to {after:.3f}"
             for tissue, after in one.dice.items()
         )
+        measured = f"{one.gain:+.3f} (standard error {one.error:.3f}; {shown})"
+        if one.of_halves and 0 >= one.gain > -one.error:
+            return (
+                f"{_KEPT[self.kept]}: what {what} learned from one half of the slice neither helps"
+                f" nor harms the other half, as far as can be told: Dice {measured}. The whole"
+                " slice teaches more"
+            )
         return (
             f"{_KEPT[self.kept]}: on {self.left_out} {self.unit} that were left out in turn, what"
-            f" {what} learned moved Dice by {one.gain:+.3f} (standard error {one.error:.3f};"
-            f" {shown})" + (_HALF if one.of_halves and 0 >= one.gain > -one.error else "")
+            f" {what} learned moved Dice by {measured}"
         )
 
 
@@ -140,7 +146,6 @@ _UNLIKE = (
     "what is labelled is unlike much of the brain, so that it says little of its borders (a slice"
     " at its front or back?); label a slice nearer the middle"
 )
-_HALF = ", which is within its error, and half a slice teaches less than the whole one"
 
 
 def judge(given, first, parent, recipe, seed=0, steps=None, doubted=0.0):

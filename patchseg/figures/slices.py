@@ -136,7 +136,7 @@ def suggested(image, found, outlined, unsure, voxel_mm, axis, slices):
         lines = with_lines(bare, outlined(cut(found, at)))
         tiles = [("", with_lines(bare, [])), (title, lines), ("", _marked(bare, cut(unsure, at)))]
         drawn.append((tiles, cut.ends))
-    figure = page(drawn)
+    figure = page(drawn, "from left to right: the image, what was found, where that is unsure")
     if outlined is nested:
         legend(figure, loc="lower left")
     height = figure.bbox.height

@@ -41,7 +41,7 @@ def run(
     Returns
     -------
     outcomes : list of Outcome
-        In the order of the images.
+        In the order of the images. The tables do not list images that are not there.
     """
     files.check_writable(out)
     cohort.check_foreign(out)
@@ -50,9 +50,11 @@ def run(
     outcomes = each(one or segment_one, places, given, options, jobs, client)
     if tables:
         names = {place.image: place.name for place in places}
+        bad = [one for one in outcomes if one.failed and not one.taken]
         first = cohort.cohort(
             out,
-            {names[one.image]: one.reasons for one in outcomes if one.failed and not one.taken},
+            # a name that was mistyped would stay for good
+            {names[one.image]: one.reasons for one in bad if one.image.exists()},
             {names[one.image] for one in outcomes if not one.failed},
         )
         if len(images) > 1 and len(first):

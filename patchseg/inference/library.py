@@ -5,6 +5,7 @@ The folder is the one that `PATCHSEG_WEIGHTS` names, or else one of the user's d
 names, too: patchseg and heads.
 """
 
+import difflib
 import os
 import re
 import shutil
@@ -76,6 +77,8 @@ class Entry:
     kind : {'tissues', 'masks', ''}
     made : str
         The day on which the file was written.
+    written : float
+        The same in seconds since 1970.
     told : Told
     problem : str
         Why they cannot be used; empty if they can.
@@ -86,6 +89,7 @@ class Entry:
     own: bool
     kind: str = ""
     made: str = ""
+    written: float = 0.0
     told: Told = field(default_factory=Told)
     problem: str = ""
 
@@ -150,6 +154,12 @@ def find(weights, below=None):
     text, path = str(weights), Path(below or "", weights)
     is_path = not text or {"/", os.sep, os.altsep} & set(text) or Path(text).suffix
     if is_path or (NAME.fullmatch(text) and path.is_file()):
+        name = path.name.removesuffix(checkpoint.SUFFIX)
+        if path.name.endswith(checkpoint.SUFFIX) and not path.exists() and name in names():
+            raise InputError(
+                f"{path}: no such file; weights of the name '{name}' are there: say {name}, without"
+                f" {checkpoint.SUFFIX}"
+            )
         return path
     if text not in names():
         raise InputError(_unknown(text))
@@ -157,8 +167,10 @@ def find(weights, below=None):
 
 
 def _unknown(text):
+    close = difflib.get_close_matches(text, names(), n=1)
+    there = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(names())}."
     return (
-        f"{shown(text)}: no weights have this name in {folder()}; there are {', '.join(names())}."
+        f"{shown(text)}: no weights have this name in {folder()}; {there}"
         f" Or name a file, NAME{checkpoint.SUFFIX}"
     )
 
@@ -270,7 +282,8 @@ def entry(name):
     known = {"name": name, "path": path, "own": name in OWN}
     try:
         card = checkpoint.read_card(path)
-        known["made"] = date.fromtimestamp(path.stat().st_mtime).isoformat()
+        known["written"] = path.stat().st_mtime
+        known["made"] = date.fromtimestamp(known["written"]).isoformat()
         known["told"] = Told.model_validate(card)
     except ValidationError as error:
         first = error.errors()[0]

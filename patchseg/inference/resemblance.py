@@ -151,17 +151,18 @@ def offers(seen, entries):
     Returns
     -------
     lines : list of str
+        Of weights that resemble an image as much, the newest: a later round knows more.
     """
-    alike = {}
+    alike, newest = {}, sorted(entries, key=lambda one: -one.written)
     for image, known in seen:
         try:
             own = Look.model_validate(known)
         except ValueError:  # a record of an earlier version, or a changed one
             continue
-        found = [(reason(own, one.told), one.name) for one in entries if one.offered]
+        found = [(reason(own, one.told), one.name) for one in newest if one.offered]
         found = [(*why, name) for why, name in found if why]
         if found:
-            _, why, name = min(found)
+            _, why, name = min(found, key=lambda one: one[0])
             alike.setdefault(name, []).append((Path(image).name, why))
     return [_line(name, images, len(seen)) for name, images in alike.items()]
 

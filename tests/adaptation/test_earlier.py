@@ -87,3 +87,5 @@ def test_a_card_that_tells_something_else_is_named():
     (told,) = learned(ball([10])).card["learned"]
     with pytest.raises(InputError, match=r"x\.json: learned\.0\.slices\.0 = 'a'.*copy the card"):
         earlier.learned(of(learned=[told | {"slices": ["a"]}]))
+    with pytest.raises(InputError, match=r"x\.json: learned\.0\.plane = 'oblique'"):
+        earlier.learned(of(learned=[told | {"plane": "oblique"}]))

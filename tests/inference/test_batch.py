@@ -230,6 +230,7 @@ def test_a_failure_is_listed_until_the_image_succeeds(
     assert "truncated" in (out / "qc.tsv").read_text() and "3" not in statuses("a.nii.gz", 0)
     shutil.copy(folder / "a.nii.gz", folder / "broken.nii.gz")
     assert statuses("broken.nii.gz", 0) == {"a": "done", "broken": "done"}
+    assert statuses("mistyped.nii.gz", 1) == {"a": "done", "broken": "done"}
     (folder / "a.nii.gz").write_bytes(b"")
     assert statuses("a.nii.gz", 1) == {"a": "failed", "broken": "done"}
     assert statuses("b.nii.gz", 0) == {"a": "failed", "b": "done", "broken": "done"}

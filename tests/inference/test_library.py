@@ -54,8 +54,12 @@ def test_a_name_means_the_files_in_the_folder_and_a_file_itself(mine, tmp_path, 
     assert library.find(None) is None and library.find("patchseg") == checkpoint.SHIPPED
     assert library.find("x.weights.h5", tmp_path) == tmp_path / "x.weights.h5"
     assert library.find("a/macaque") == Path("a/macaque")
-    with pytest.raises(InputError, match="mcaque: no weights .* patchseg, heads, macaque"):
+    with pytest.raises(InputError, match="mcaque: no weights .* did you mean 'macaque'"):
         library.find("mcaque")
+    with pytest.raises(InputError, match="rat: no weights .* patchseg, heads, macaque"):
+        library.find("rat")
+    with pytest.raises(InputError, match="say macaque, without .weights.h5"):
+        library.find("macaque.weights.h5")
     Path("macaque").touch()
     assert library.find("macaque") == Path("macaque")  # a file of this name comes first
 

@@ -49,6 +49,12 @@ def test_an_offer_says_what_made_it_alike():
     ]
 
 
+def test_of_two_rounds_the_later_one_is_offered():
+    first, second = entry("a", looks=[look()]), entry("b", looks=[look()])
+    rounds = replace(first, written=1.0), replace(second, written=2.0)
+    assert all("'b'" in offers(look(), *order)[0] for order in (rounds, rounds[::-1]))
+
+
 @pytest.mark.parametrize(
     "seen",
     [look(61), look(41), look(voxel_mm=1.1), look(bright=0.6), look(profile=T1W[::-1]), {}, None],
