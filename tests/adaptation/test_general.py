@@ -44,6 +44,7 @@ def folder(tmp_path, monkeypatch):
         return labelled_ball(name, shape, ball_brain(shape)[1])
 
     monkeypatch.setattr(brains, "load", load)
+    monkeypatch.setattr(brains, "teacher", load)
     monkeypatch.setattr(brains, "names", lambda patterns, heads=False: list(patterns))
     return tmp_path
 

@@ -28,6 +28,7 @@ def balls(monkeypatch):
         return replace(one, image=None) if name == "b" else one
 
     monkeypatch.setattr(brains, "load", load)
+    monkeypatch.setattr(brains, "teacher", load)
     monkeypatch.setattr(brains, "names", lambda patterns, heads=False: list(patterns))
     monkeypatch.setattr(brains, "identity", lambda name: name)
     entry = type(
