@@ -135,7 +135,7 @@ def test_an_unknown_name_is_refused_before_the_work(mine):
     put(mine, "ferret")
     for words in (("segment", "x.nii"), ("bids", "in", "out", "group"), ("suggest", "x.nii")):
         said = refused(*words, "--weights", "feret")
-        assert "feret: no weights have this name" in said and "patchseg, heads, ferret" in said
+        assert "feret: no weights have this name" in said and "did you mean 'ferret'?" in said
     assert "no weights have this name" in refused("segment", "x.nii", "--brain-weights", "x")
 
 

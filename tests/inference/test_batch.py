@@ -513,7 +513,10 @@ def test_the_report_of_a_link_to_an_image_is_that_of_its_own_name(tmp_path, monk
 
 def test_an_image_that_kills_its_process_fails_alone(tmp_path, capsys):
     names = ["greedy", "a", "b", "c", "d"]
-    images = [Path(f"{name}.nii") for name in names]
+    images = [tmp_path / "in" / f"{name}.nii" for name in names]
+    images[0].parent.mkdir()
+    for image in images:
+        image.touch()
     outcomes = batch.run(images, tmp_path, [None] * 5, 2, one=kill_some)
     assert [outcome.failed for outcome in outcomes] == [True, False, False, False, False]
     assert "greedy.nii: its process was killed, also when it ran by itself" in outcomes[0].reasons
