@@ -1,4 +1,4 @@
-"""Patches for the network that finds deep grey matter."""
+"""Patches for the network that finds deep grey matter, drawn from label maps."""
 
 from dataclasses import replace
 
