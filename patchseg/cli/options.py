@@ -113,8 +113,8 @@ Sharpen = Annotated[
     bool,
     typer.Option(
         help=(
-            "Let the image's own intensities move the borders, and what the weights were taught"
-            " of them."
+            "Let the image's own intensities move the borders, find deep grey matter, and use what"
+            " the weights were taught of the borders."
         )
     ),
 ]

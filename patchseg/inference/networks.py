@@ -165,7 +165,7 @@ def load(path=None, precision="auto"):
     ------
     InputError
         See `checkpoint.load`; or if the card holds a value that makes no sense, or the network is
-        not one for single images and three tissues.
+        not one for single images and three tissues, as the one that finds deep grey matter.
     """
     path = library.find(path).resolve() if path else checkpoint.SHIPPED
     if "classes" in checkpoint.read_card(path):
@@ -174,7 +174,13 @@ def load(path=None, precision="auto"):
 
 
 def load_deep(precision="auto"):
-    """Load the network that finds deep grey matter (see `load`): a `Network`."""
+    """Load the network that finds deep grey matter, that of the package (see `load`): a `Network`.
+
+    Raises
+    ------
+    InputError
+        See `checkpoint.read_card`, if its files are missing or damaged.
+    """
     path = checkpoint.DEEP
     checkpoint.read_card(path)
     return _load(path, files.sha256(checkpoint.card_path(path)), runtime.precision(precision))

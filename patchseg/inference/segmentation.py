@@ -74,8 +74,9 @@ def segment(
         Let slices pass in overlapping tiles of this many pixels (a multiple of 32), where memory is
         short.
     sharpen : bool
-        Let the image's own intensities move the borders (see `refine`), and what labels said of
-        them: of an animal that the weights were adapted to, or of others (see `calibration`).
+        Let the image's own intensities move the borders (see `refine`), then deep grey matter (see
+        `deep_grey`), and what labels said of the borders: of an animal that the weights were
+        adapted to, or of others (see `calibration`).
     threads : int, optional
         Threads that compute; those of the libraries, usually one a core, unless given. TensorFlow
         takes the number when it starts in a process and keeps it (see `runtime.at_most`).
